@@ -1,0 +1,129 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import PackageDescription
+
+/// Settings of every Swift target: docs/architecture.md says why each is on.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name + "Tests", dependencies: dependencies, swiftSettings: strict)
+}
+
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioFoundationCompat = Target.Dependency.product(name: "NIOFoundationCompat", package: "swift-nio")
+
+let package = Package(
+    name: "galley",
+    products: [
+        .executable(name: "galley", targets: ["galley"]),
+        .library(name: "DockerfileSyntax", targets: ["DockerfileSyntax"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", "3.12.3"..<"5.0.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // L0
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+        .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        module("LinuxSystem", ["CLinux"]),
+        module("OCI", [crypto]),
+        module("DockerfileSyntax"),
+        // L1
+        module("Archive", ["OCI", "LinuxSystem", "CDeflate", "CISAL", "CZstd"]),
+        module("Content", ["OCI", "LinuxSystem", grdb]),
+        module(
+            "Registry",
+            ["OCI", "LinuxSystem", httpClient, subprocess, nioCore, nioHTTP1, nioSSL, nioFoundationCompat]
+        ),
+        module("Executor", ["OCI", "LinuxSystem"]),
+        module("Solver", ["OCI"]),
+        // L2
+        module("Snapshots", ["OCI", "LinuxSystem", "Archive", "Content"]),
+        module("BuildDefinition", ["OCI"]),
+        module("DockerfileFrontend", ["OCI", "DockerfileSyntax", "BuildDefinition"]),
+        // L3
+        module("BuildCache", ["OCI", "LinuxSystem", "Content", "Solver"]),
+        module(
+            "BuildOps",
+            [
+                "OCI", "LinuxSystem", "Archive", "Content", "Executor", "Solver", "Snapshots", "BuildDefinition",
+                "DockerfileSyntax",
+            ]
+        ),
+        module("Exporters", ["OCI", "LinuxSystem", "Archive", "Content", "Snapshots", "Solver"]),
+        // L4
+        module(
+            "Builder",
+            [
+                "OCI", "LinuxSystem", "Archive", "Content", "Registry", "Executor", "Solver", "Snapshots",
+                "BuildDefinition", "DockerfileSyntax", "DockerfileFrontend", "BuildCache", "BuildOps", "Exporters",
+                toml,
+            ]
+        ),
+        // L5
+        module("ProgressUI", ["OCI", "LinuxSystem", "Solver"]),
+        // L6
+        .target(name: "CGalleyEntry", dependencies: ["CLinux"]),
+        .executableTarget(
+            name: "galley",
+            dependencies: [
+                "CGalleyEntry", "OCI", "LinuxSystem", "Solver", "Builder", "ProgressUI", "DockerfileSyntax",
+                argumentParser,
+            ],
+            swiftSettings: strict
+        ),
+        // Tests
+        .target(
+            name: "GalleyTesting",
+            dependencies: [
+                "OCI", "LinuxSystem", "Archive", subprocess, nioCore, nioPosix, nioHTTP1,
+            ],
+            path: "Tests/GalleyTesting",
+            swiftSettings: strict
+        ),
+        tests("OCI", ["OCI"]),
+        tests("LinuxSystem", ["LinuxSystem", "GalleyTesting"]),
+        tests("DockerfileSyntax", ["DockerfileSyntax"]),
+        tests("Archive", ["Archive", "OCI", "LinuxSystem", "GalleyTesting"]),
+        tests("Content", ["Content", "OCI", "LinuxSystem", "GalleyTesting"]),
+        tests("Registry", ["Registry", "OCI", "GalleyTesting", nioCore, nioPosix, nioHTTP1]),
+        tests("Executor", ["Executor", "LinuxSystem", "GalleyTesting"]),
+        tests("Solver", ["Solver", "OCI"]),
+        tests("Snapshots", ["Snapshots", "OCI", "LinuxSystem", "Archive", "Content", "GalleyTesting"]),
+        tests("BuildDefinition", ["BuildDefinition", "OCI"]),
+        tests("DockerfileFrontend", ["DockerfileFrontend", "DockerfileSyntax", "BuildDefinition", "OCI"]),
+        tests("BuildCache", ["BuildCache", "Content", "Solver", "OCI", "GalleyTesting"]),
+        tests("ProgressUI", ["ProgressUI", "Solver", "OCI"]),
+        tests("EndToEnd", ["GalleyTesting", "OCI", "LinuxSystem", "Archive"]),
+    ]
+)

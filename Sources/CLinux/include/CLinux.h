@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+// The calls that Swift cannot express: variadic functions, raw system calls, and what must run between fork and exec.
+// Every function returns -1 and sets errno on failure unless it says otherwise.
+
+#ifndef GALLEY_CLINUX_H
+#define GALLEY_CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/xattr.h>
+
+// statx, reduced to what Galley reads.
+struct galley_stat {
+    uint64_t device;
+    uint64_t inode;
+    uint64_t size;
+    uint64_t blocks;
+    uint64_t special_device_major;
+    uint64_t special_device_minor;
+    int64_t mtime_seconds;
+    int64_t ctime_seconds;
+    uint32_t mtime_nanoseconds;
+    uint32_t ctime_nanoseconds;
+    uint32_t mode;
+    uint32_t links;
+    uint32_t uid;
+    uint32_t gid;
+    uint64_t mount_id;
+};
+
+int galley_openat(int directory, const char *path, int flags, uint32_t mode);
+// openat2 with RESOLVE_* bits in `resolve`.
+int galley_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int galley_statx(int directory, const char *path, int flags, struct galley_stat *out);
+ssize_t galley_getdents(int directory, void *buffer, size_t size);
+int galley_renameat2(int from, const char *from_path, int to, const char *to_path, unsigned flags);
+int galley_mknod(int directory, const char *path, uint32_t mode, uint32_t major, uint32_t minor);
+ssize_t galley_copy_file_range(int from, int to, size_t length);
+int galley_reflink(int from, int to);
+int galley_syncfs(int fd);
+int galley_pipe(int ends[2]);
+ssize_t galley_readlink(int directory, const char *path, void *buffer, size_t size);
+int galley_set_times(int directory, const char *path, int64_t seconds, uint32_t nanoseconds, int flags);
+int galley_window_size(int fd, uint16_t *columns, uint16_t *rows);
+
+// Mounts. `lower` directories are descriptors, topmost first.
+// Returns a descriptor of a detached overlay mount; upper and work are -1 for a read-only one.
+int galley_overlay_detached(const int *lower, size_t count, int upper, int work, int userxattr, int is_volatile);
+int galley_move_mount(int mount_fd, const char *target);
+int galley_private_mounts(void);
+// mount(2) of an overlay with `options`, from a thread whose working directory is `base`.
+int galley_overlay_mount_from(const char *base, const char *target, const char *options, int read_only);
+
+// Namespaces, for galley's constructor function. Returns 0, or a code of galley_entry_failure.
+enum galley_entry_failure {
+    GALLEY_ENTRY_OK = 0,
+    GALLEY_ENTRY_NOT_ATTEMPTED = 1,
+    GALLEY_ENTRY_UNSHARE_FAILED = 2,
+    GALLEY_ENTRY_NO_SUBORDINATE_UIDS = 3,
+    GALLEY_ENTRY_NO_SUBORDINATE_GIDS = 4,
+    GALLEY_ENTRY_NO_NEWUIDMAP = 5,
+    GALLEY_ENTRY_NO_NEWGIDMAP = 6,
+    GALLEY_ENTRY_MAPPING_FAILED = 7,
+    GALLEY_ENTRY_PRIVATE_MOUNTS_FAILED = 8,
+    GALLEY_ENTRY_IDENTITY_FAILED = 9,
+};
+struct galley_entry_state {
+    int failure;
+    int error_number;
+    int rootless;
+    uint32_t outer_uid;
+    uint32_t outer_gid;
+    char detail[512];
+};
+int galley_enter_namespaces(void);
+const struct galley_entry_state *galley_entry(void);
+
+// One RUN step's outermost process: the init of a new PID namespace in a new mount namespace. It dies with the thread
+// that spawned it, and everything below it dies with it.
+struct galley_sandbox {
+    const char *const *arguments;     // of the program to execute; arguments[0] is its path
+    const char *const *environment;
+    int standard_input;
+    int standard_output;
+    int standard_error;
+    int rootfs_mount;                 // detached mount to attach at rootfs_target, or -1
+    const char *rootfs_target;
+    const char *const *bind_sources;  // pairs of paths to bind before the program starts
+    const char *const *bind_targets;
+    size_t bind_count;
+    int cgroup2;                      // mount a pure cgroup2 over /sys/fs/cgroup
+    int new_session;
+    int foreground;                   // keep the caller's session and process group: for `run -t`
+};
+// Returns the child's pid and stores a pidfd. Must be called on a thread that outlives the child.
+pid_t galley_sandbox_spawn(const struct galley_sandbox *sandbox, int *pidfd);
+// Waits for a pidfd; returns the wait status.
+int galley_wait_pidfd(int pidfd, int *status);
+int galley_pidfd_signal(int pidfd, int signal);
+
+#endif
