@@ -69,8 +69,8 @@ let package = Package(
         module("Solver", ["OCI"]),
         // L2
         module("Snapshots", ["OCI", "LinuxSystem", "Archive", "Content"]),
-        module("BuildDefinition", ["OCI"]),
-        module("DockerfileFrontend", ["OCI", "DockerfileSyntax", "BuildDefinition"]),
+        module("BuildDefinition", ["OCI", "Solver"]),
+        module("DockerfileFrontend", ["OCI", "DockerfileSyntax", "BuildDefinition", "Solver"]),
         // L3
         module("BuildCache", ["OCI", "LinuxSystem", "Content", "Solver"]),
         module(

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+/// Changes to a file tree, made in order; together they are one layer.
+///
+/// Input 0, when `hasBase`, is the tree that is changed. Copies name their source by input number.
+public struct FileOp: Hashable, Sendable {
+    public var actions: [FileAction]
+    public var hasBase: Bool
+
+    public init(actions: [FileAction], hasBase: Bool) {
+        self.actions = actions
+        self.hasBase = hasBase
+    }
+
+    func encode(into encoder: inout CanonicalEncoder) {
+        encoder.append("base", hasBase)
+        encoder.append("actions", list: actions) { $1.encode(into: &$0) }
+    }
+}
+
+public enum FileAction: Hashable, Sendable {
+    case copy(FileCopy)
+    case makeDirectory(FileMakeDirectory)
+
+    func encode(into encoder: inout CanonicalEncoder) {
+        switch self {
+        case .copy(let copy):
+            encoder.append("action", "copy")
+            copy.encode(into: &encoder)
+        case .makeDirectory(let make):
+            encoder.append("action", "mkdir")
+            make.encode(into: &encoder)
+        }
+    }
+}
+
+/// The owner of what is made: names are looked up in the destination's passwd and group files.
+public struct FileOwner: Hashable, Sendable {
+    /// As written: `user`, `user:group`, `uid:gid`, `:group`.
+    public var text: String
+
+    public init(_ text: String) { self.text = text }
+}
+
+public struct FileCopy: Hashable, Sendable {
+    /// Which input is read.
+    public var input: Int
+    /// One source path of that input, absolute, `..` resolved; may hold wildcards when `allowsWildcards`.
+    public var source: String
+    public var allowsWildcards: Bool
+    /// Absolute destination; a trailing slash means a directory.
+    public var destination: String
+    /// Nil keeps 0:0.
+    public var owner: FileOwner?
+    /// Twelve permission bits; nil keeps the source's.
+    public var permissions: UInt32?
+    /// Local archives are unpacked into the destination (ADD).
+    public var unpacksArchives: Bool
+    /// True when the instruction names several sources or a wildcard, so the destination must be a directory.
+    public var destinationIsDirectory: Bool
+
+    public init(
+        input: Int,
+        source: String,
+        allowsWildcards: Bool = true,
+        destination: String,
+        owner: FileOwner? = nil,
+        permissions: UInt32? = nil,
+        unpacksArchives: Bool = false,
+        destinationIsDirectory: Bool = false
+    ) {
+        self.input = input
+        self.source = source
+        self.allowsWildcards = allowsWildcards
+        self.destination = destination
+        self.owner = owner
+        self.permissions = permissions
+        self.unpacksArchives = unpacksArchives
+        self.destinationIsDirectory = destinationIsDirectory
+    }
+
+    func encode(into encoder: inout CanonicalEncoder) {
+        encoder.append("input", input)
+        encoder.append("source", source)
+        encoder.append("wildcards", allowsWildcards)
+        encoder.append("destination", destination)
+        encoder.append("owner", owner?.text)
+        encoder.append("permissions", permissions.map { String($0, radix: 8) })
+        encoder.append("unpack", unpacksArchives)
+        encoder.append("directory", destinationIsDirectory)
+    }
+}
+
+/// Makes a directory and its parents; nothing happens to one that exists.
+public struct FileMakeDirectory: Hashable, Sendable {
+    /// Absolute.
+    public var path: String
+    public var permissions: UInt32
+    public var owner: FileOwner?
+
+    public init(path: String, permissions: UInt32 = 0o755, owner: FileOwner? = nil) {
+        self.path = path
+        self.permissions = permissions
+        self.owner = owner
+    }
+
+    func encode(into encoder: inout CanonicalEncoder) {
+        encoder.append("path", path)
+        encoder.append("permissions", String(permissions, radix: 8))
+        encoder.append("owner", owner?.text)
+    }
+}
