@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+/// Decides which paths of a build context an ignore file leaves out.
+///
+/// A path is ignored when a pattern matches it or one of its parents; later patterns win over earlier ones, `!`
+/// patterns bring back. Paths are relative to the context, with `/` between components.
+public struct IgnoreMatcher: Sendable {
+    private struct Rule {
+        let program: GlobProgram
+        let negates: Bool
+    }
+
+    private let rules: [Rule]
+    private let hasNegation: Bool
+
+    public init(_ patterns: [String]) throws(PatternError) {
+        var rules: [Rule] = []
+        for written in patterns {
+            var pattern = trimmingSpace(written[...].utf8)
+            if pattern.isEmpty { continue }
+            let negates = pattern.first == UInt8(ascii: "!")
+            if negates { pattern = pattern.dropFirst() }
+            if pattern.isEmpty {
+                throw PatternError("illegal exclusion pattern: \"!\"", pattern: written)
+            }
+            let cleaned = cleanedPath(String(decoding: pattern, as: UTF8.self))
+            rules.append(Rule(program: try GlobProgram(cleaned, knowsDoubleStar: true), negates: negates))
+        }
+        self.rules = rules
+        hasNegation = rules.contains { $0.negates }
+    }
+
+    /// Whether nothing is ever ignored.
+    public var isEmpty: Bool { rules.isEmpty }
+
+    /// Whether the path is left out of the context.
+    public func isIgnored(_ path: String) -> Bool {
+        withPathBytes(path) { bytes, isASCII in lastMatch(bytes, isASCII: isASCII) != nil }
+    }
+
+    /// True only when the directory is ignored and no pattern can bring back anything below it.
+    public func canSkipDirectory(_ path: String) -> Bool {
+        withPathBytes(path) { bytes, isASCII in
+            guard let deciding = lastMatch(bytes, isASCII: isASCII) else { return false }
+            guard hasNegation else { return true }
+            // Rules before the deciding one are overruled by it for everything below, too.
+            return !rules[deciding...].contains {
+                $0.negates && $0.program.canMatchBelow(bytes, isASCII: isASCII)
+            }
+        }
+    }
+
+    /// The index of the rule that makes the path ignored, nil when it is not.
+    private func lastMatch(_ path: UnsafeBufferPointer<UInt8>, isASCII: Bool) -> Int? {
+        if path.isEmpty { return nil }
+        var deciding: Int?
+        for index in stride(from: rules.count - 1, through: 0, by: -1) {
+            guard rules[index].program.matchesPathOrParent(path, isASCII: isASCII) else { continue }
+            if !rules[index].negates { deciding = index }
+            break
+        }
+        return deciding
+    }
+
+    private func withPathBytes<R>(_ path: String, _ body: (UnsafeBufferPointer<UInt8>, Bool) -> R) -> R {
+        var path = path
+        return path.withUTF8 { bytes in
+            var slice = bytes[...]
+            while slice.first == UInt8(ascii: "/") { slice.removeFirst() }
+            while slice.last == UInt8(ascii: "/") { slice.removeLast() }
+            if slice.count == 1, slice.first == UInt8(ascii: ".") { slice.removeFirst() }
+            let trimmed = UnsafeBufferPointer(rebasing: slice)
+            return body(trimmed, trimmed.allSatisfy { $0 < 0x80 })
+        }
+    }
+}
