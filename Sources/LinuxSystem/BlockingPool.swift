@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+/// Threads for calls that block, so that none of them ever holds one of Swift's own threads.
+///
+/// Threads are made when all others are busy, up to `limit`, and stay for the next call.
+public final class BlockingPool: Sendable {
+    private struct State: Sendable {
+        var queue: [@Sendable () -> Void] = []
+        var head = 0
+        var idle = 0
+        var threads = 0
+    }
+
+    public static let shared = BlockingPool(limit: 128)
+
+    private let limit: Int
+    private let monitor = Monitor(State())
+
+    public init(limit: Int) { self.limit = limit }
+
+    /// Runs `body` on a thread of its own. Cancellation of the task does not interrupt it.
+    public func run<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+        try await withCheckedThrowingContinuation { continuation in
+            submit { continuation.resume(with: Result { try body() }) }
+        }
+    }
+
+    func submit(_ job: @escaping @Sendable () -> Void) {
+        let needsThread = monitor.withLock { state in
+            state.queue.append(job)
+            let waiting = state.queue.count - state.head
+            guard waiting > state.idle, state.threads < limit else { return false }
+            state.threads += 1
+            return true
+        }
+        if needsThread { startThread { self.work() } }
+    }
+
+    private func work() {
+        while true {
+            monitor.withLock { $0.idle += 1 }
+            let job: @Sendable () -> Void = monitor.wait { state in
+                guard state.head < state.queue.count else { return nil }
+                state.idle -= 1
+                let job = state.queue[state.head]
+                state.head += 1
+                if state.head == state.queue.count {
+                    state.queue.removeAll(keepingCapacity: true)
+                    state.head = 0
+                }
+                return job
+            }
+            job()
+        }
+    }
+}
+
+/// Runs a blocking call on the shared pool.
+public func blocking<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+    try await BlockingPool.shared.run(body)
+}
