@@ -22,6 +22,7 @@ public struct FileOp: Hashable, Sendable {
 public enum FileAction: Hashable, Sendable {
     case copy(FileCopy)
     case makeDirectory(FileMakeDirectory)
+    case makeFile(FileMakeFile)
 
     func encode(into encoder: inout CanonicalEncoder) {
         switch self {
@@ -30,6 +31,9 @@ public enum FileAction: Hashable, Sendable {
             copy.encode(into: &encoder)
         case .makeDirectory(let make):
             encoder.append("action", "mkdir")
+            make.encode(into: &encoder)
+        case .makeFile(let make):
+            encoder.append("action", "mkfile")
             make.encode(into: &encoder)
         }
     }
@@ -57,7 +61,8 @@ public struct FileCopy: Hashable, Sendable {
     public var permissions: UInt32?
     /// Local archives are unpacked into the destination (ADD).
     public var unpacksArchives: Bool
-    /// True when the instruction names several sources or a wildcard, so the destination must be a directory.
+    /// True when the destination ends in a slash or the instruction names several sources: it must be a directory. A
+    /// wildcard alone does not ask for one, so `COPY target/*.jar app.jar` makes a file.
     public var destinationIsDirectory: Bool
 
     public init(
@@ -109,5 +114,25 @@ public struct FileMakeDirectory: Hashable, Sendable {
         encoder.append("path", path)
         encoder.append("permissions", String(permissions, radix: 8))
         encoder.append("owner", owner?.text)
+    }
+}
+
+/// Makes a file with given bytes (the inline documents of COPY and ADD), or replaces one. Its directory must exist.
+public struct FileMakeFile: Hashable, Sendable {
+    /// Absolute.
+    public var path: String
+    public var permissions: UInt32
+    public var content: [UInt8]
+
+    public init(path: String, permissions: UInt32 = 0o644, content: [UInt8]) {
+        self.path = path
+        self.permissions = permissions
+        self.content = content
+    }
+
+    func encode(into encoder: inout CanonicalEncoder) {
+        encoder.append("path", path)
+        encoder.append("permissions", String(permissions, radix: 8))
+        encoder.append("content", bytes: content)
     }
 }
