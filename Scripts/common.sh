@@ -1,0 +1,32 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+# Copyright the Galley authors
+
+# Sourced by the other scripts: starts them in the checkout's root and gives them a voice.
+
+set -eu
+cd "$(dirname "$0")/.."
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# The folder that keeps downloads and base images' file trees between runs.
+bases_cache() {
+    printf '%s\n' "${GALLEY_BASES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/galley-bases}"
+}
+
+# Stops unless Swift 6.2 or newer is on PATH.
+require_swift() {
+    version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -n 1)
+    major=${version% *}
+    minor=${version#* }
+    if [ -z "$version" ] || [ "$major" -lt 6 ] || { [ "$major" -eq 6 ] && [ "$minor" -lt 2 ]; }; then
+        die "Swift 6.2 or newer is needed on PATH (found: ${version:-none}); see https://www.swift.org/install/linux/"
+    fi
+}
