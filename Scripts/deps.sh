@@ -3,7 +3,7 @@
 # Copyright the Galley authors
 
 # Installs the Debian packages that the named purposes need and that are not there yet:
-#   Scripts/deps.sh build|run|bases|test...
+#   Scripts/deps.sh build|run|bases|test|lint...
 # On systems that are not Debian it prints the list and stops; GALLEY_SKIP_DEPS=1 goes on without looking.
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -13,10 +13,11 @@ build='gcc g++ libc6-dev binutils git ca-certificates pkg-config zlib1g-dev
     libdeflate-dev libisal-dev libzstd-dev libsqlite3-dev'
 # uidmap: builds by ordinary users. golang-github-containers-common: the seccomp profile.
 run='uidmap git ca-certificates golang-github-containers-common'
-bases='python3 python3-pip mmdebstrap debian-archive-keyring util-linux'
+bases='python3 python3-pip mmdebstrap debian-archive-keyring uidmap util-linux'
 test='skopeo umoci buildah docker-registry apache2-utils openssl attr tar unzip zstd procps'
+lint='shellcheck python3'
 
-[ $# -gt 0 ] || die "usage: Scripts/deps.sh build|run|bases|test..."
+[ $# -gt 0 ] || die "usage: Scripts/deps.sh build|run|bases|test|lint..."
 [ "${GALLEY_SKIP_DEPS:-}" != 1 ] || exit 0
 
 wanted=
@@ -26,7 +27,8 @@ for purpose in "$@"; do
     run) wanted="$wanted $run" ;;
     bases) wanted="$wanted $bases" ;;
     test) wanted="$wanted $run $bases $test" ;;
-    *) die "no such purpose: $purpose (build, run, bases, test)" ;;
+    lint) wanted="$wanted $lint" ;;
+    *) die "no such purpose: $purpose (build, run, bases, test, lint)" ;;
     esac
 done
 # One container runtime is enough; runc lives in /usr/sbin, which is not on every user's PATH.

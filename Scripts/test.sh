@@ -1,0 +1,25 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Copyright the Galley authors
+
+# Builds everything for debugging and runs all tests. The tests get:
+#   GALLEY_TEST_BINARY  the galley that the end-to-end tests run (set it to test another build than the debug one)
+#   GALLEY_TEST_BASES   the folder of stand-in base images: <name>/Dockerfile and <name>/rootfs.tar
+#   GALLEY_TEST_STORE   a store root in which these images are tagged already
+# Arguments go to 'swift test', for instance: Scripts/test.sh --filter RegistryTests
+set -eu
+. "$(dirname "$0")/common.sh"
+
+Scripts/deps.sh build test
+require_swift
+swift build --build-tests
+
+GALLEY_TEST_BINARY=${GALLEY_TEST_BINARY:-$(swift build --show-bin-path)/galley}
+GALLEY_TEST_BASES=$(bases_cache)
+GALLEY_TEST_STORE=$GALLEY_TEST_BASES/store
+mkdir -p "$GALLEY_TEST_BASES"
+# Always stand-ins: what the tests see must not depend on the network of the day.
+GALLEY_BASES=stand-in GALLEY="$GALLEY_TEST_BINARY" GALLEY_ROOT="$GALLEY_TEST_STORE" Scripts/bases.sh
+
+export GALLEY_TEST_BINARY GALLEY_TEST_BASES GALLEY_TEST_STORE
+swift test --skip-build "$@"
