@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+public import OCI
+
+/// A tag of the local store.
+public struct ImageRecord: Hashable, Sendable {
+    public var reference: Reference
+    /// Digest of the config: the image's id.
+    public var config: Digest
+    /// The manifest as it was pulled or pushed; nil for an image that only ever was built here.
+    public var manifest: Descriptor?
+    /// What the name resolved to in its registry: the manifest's digest, or that of the index above it.
+    public var repositoryDigest: Digest?
+    /// Bytes of all layers' files, unpacked.
+    public var size: Int64
+    /// When the tag was set: seconds since 1970.
+    public var updated: Int64
+
+    public init(
+        reference: Reference,
+        config: Digest,
+        manifest: Descriptor? = nil,
+        repositoryDigest: Digest? = nil,
+        size: Int64,
+        updated: Int64
+    ) {
+        self.reference = reference
+        self.config = config
+        self.manifest = manifest
+        self.repositoryDigest = repositoryDigest
+        self.size = size
+        self.updated = updated
+    }
+}
+
+/// Names of images, in `galley.db`. Calls block.
+public struct ImageStore: Sendable {
+    public static let schema = DatabaseSchema(
+        name: "images",
+        steps: [
+            """
+            CREATE TABLE images (
+                name TEXT PRIMARY KEY, config TEXT NOT NULL, manifest TEXT, manifest_type TEXT, manifest_size INTEGER,
+                repository_digest TEXT, size INTEGER NOT NULL, updated INTEGER NOT NULL);
+            CREATE INDEX images_config ON images(config);
+            CREATE TABLE layer_blobs (
+                diff_id TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
+                PRIMARY KEY (diff_id, digest)) WITHOUT ROWID;
+            """
+        ]
+    )
+
+    private let database: MetadataDatabase
+
+    public init(_ database: MetadataDatabase) { self.database = database }
+
+    /// Sets or moves a tag.
+    public func set(_ record: ImageRecord) throws {
+        try database.write { transaction in
+            try transaction.execute(
+                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    .text(record.reference.withDefaultTag.description), .text(record.config.description),
+                    SQLValue(record.manifest?.digest.description), SQLValue(record.manifest?.mediaType.rawValue),
+                    SQLValue(record.manifest?.size), SQLValue(record.repositoryDigest?.description),
+                    .integer(record.size), .integer(record.updated),
+                ]
+            )
+        }
+    }
+
+    /// The record of a tag, or of `name@digest` when a tag of that name has the digest.
+    public func find(_ reference: Reference) throws -> ImageRecord? {
+        try database.read { transaction in
+            if let digest = reference.digest {
+                let rows = try transaction.query(
+                    "\(Self.select) WHERE repository_digest = ? OR manifest = ? ORDER BY updated DESC",
+                    [.text(digest.description), .text(digest.description)]
+                )
+                return try rows.compactMap(Self.record).first { $0.reference.name == reference.name }
+            }
+            return try transaction.query("\(Self.select) WHERE name = ?", [.text(reference.withDefaultTag.description)])
+                .compactMap(Self.record).first
+        }
+    }
+
+    /// Every tag whose image id starts with `prefix` (hex digits).
+    public func find(idPrefix prefix: String) throws -> [ImageRecord] {
+        try database.read { transaction in
+            try transaction.query(
+                "\(Self.select) WHERE substr(config, 1, ?) = ? ORDER BY name",
+                [.integer(Int64(7 + prefix.utf8.count)), .text("sha256:" + prefix)]
+            ).compactMap(Self.record)
+        }
+    }
+
+    /// All tags, newest first.
+    public func all() throws -> [ImageRecord] {
+        try database.read { transaction in
+            try transaction.query("\(Self.select) ORDER BY updated DESC, name").compactMap(Self.record)
+        }
+    }
+
+    /// Removes a tag and says whether it was there.
+    public func remove(_ reference: Reference) throws -> Bool {
+        try database.write { transaction in
+            try transaction.execute(
+                "DELETE FROM images WHERE name = ?",
+                [.text(reference.withDefaultTag.description)]
+            )
+            return transaction.changes > 0
+        }
+    }
+
+    // MARK: Layer blobs
+
+    /// Remembers that a blob carries a layer's tar.
+    public func addLayerBlob(_ diffID: DiffID, _ blob: Descriptor) throws {
+        try database.write { transaction in
+            try transaction.execute(
+                "INSERT OR REPLACE INTO layer_blobs VALUES (?, ?, ?, ?)",
+                [
+                    .text(diffID.description), .text(blob.digest.description), .text(blob.mediaType.rawValue),
+                    .integer(blob.size),
+                ]
+            )
+        }
+    }
+
+    /// The blobs known to carry a layer; their bytes need not be in the store.
+    public func layerBlobs(_ diffID: DiffID) throws -> [Descriptor] {
+        try database.read { transaction in
+            try transaction.query(
+                "SELECT digest, media_type, size FROM layer_blobs WHERE diff_id = ? ORDER BY digest",
+                [.text(diffID.description)]
+            ).compactMap { row in
+                guard let digest = row.text(0), let type = row.text(1), let size = row.integer(2) else { return nil }
+                return Descriptor(mediaType: MediaType(type), digest: try Digest(digest), size: size)
+            }
+        }
+    }
+
+    private static let select = """
+        SELECT name, config, manifest, manifest_type, manifest_size, repository_digest, size, updated FROM images
+        """
+
+    private static func record(_ row: SQLRow) throws -> ImageRecord? {
+        guard let name = row.text(0), let config = row.text(1), let size = row.integer(6), let updated = row.integer(7)
+        else { return nil }
+        var manifest: Descriptor?
+        if let digest = row.text(2), let type = row.text(3), let size = row.integer(4) {
+            manifest = Descriptor(mediaType: MediaType(type), digest: try Digest(digest), size: size)
+        }
+        return ImageRecord(
+            reference: try Reference(name),
+            config: try Digest(config),
+            manifest: manifest,
+            repositoryDigest: try row.text(5).map { try Digest($0) },
+            size: size,
+            updated: updated
+        )
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Foundation
+import GRDB
+
+/// A value of a column.
+public enum SQLValue: Hashable, Sendable {
+    case null
+    case integer(Int64)
+    case text(String)
+    case blob([UInt8])
+}
+
+extension SQLValue: ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, ExpressibleByNilLiteral {
+    public init(integerLiteral value: Int64) { self = .integer(value) }
+    public init(stringLiteral value: String) { self = .text(value) }
+    public init(nilLiteral: ()) { self = .null }
+    public init(_ value: Int64?) { self = value.map(SQLValue.integer) ?? .null }
+    public init(_ value: String?) { self = value.map(SQLValue.text) ?? .null }
+}
+
+/// One row of an answer; columns by position.
+public struct SQLRow: Sendable {
+    let values: [SQLValue]
+
+    public func integer(_ column: Int) -> Int64? { if case .integer(let value) = values[column] { value } else { nil } }
+    public func text(_ column: Int) -> String? { if case .text(let value) = values[column] { value } else { nil } }
+    public func blob(_ column: Int) -> [UInt8]? { if case .blob(let value) = values[column] { value } else { nil } }
+}
+
+/// The tables of one module: step n brings version n-1 to n. Steps are only ever added.
+public struct DatabaseSchema: Sendable {
+    public let name: String
+    public let steps: [String]
+
+    public init(name: String, steps: [String]) {
+        self.name = name
+        self.steps = steps
+    }
+}
+
+/// `galley.db`: SQLite in WAL mode, one connection a process, any number of processes.
+///
+/// Calls block for the disk or for another process's transaction (30 s at most, then an error).
+public final class MetadataDatabase: Sendable {
+    private let queue: DatabaseQueue
+
+    /// Opens or makes the file and brings every schema to its newest version.
+    public init(path: String, schemas: [DatabaseSchema]) throws {
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(30)
+        configuration.prepareDatabase { database in
+            try database.execute(sql: "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")
+        }
+        do {
+            queue = try DatabaseQueue(path: path, configuration: configuration)
+            try migrate(schemas)
+        } catch let error as DatabaseError {
+            throw ContentError.database(error.description, path: path)
+        }
+    }
+
+    /// Runs `body` in a transaction that may write; it is undone when `body` throws.
+    public func write<R>(_ body: (Transaction) throws -> R) throws -> R {
+        try translating {
+            try queue.writeWithoutTransaction { database in
+                var result: R?
+                try database.inTransaction(.immediate) {
+                    result = try body(Transaction(database: database))
+                    return .commit
+                }
+                guard let result else { preconditionFailure("a committed transaction has a result") }
+                return result
+            }
+        }
+    }
+
+    /// Runs `body` on one consistent state of the tables.
+    public func read<R>(_ body: (Transaction) throws -> R) throws -> R {
+        try translating {
+            try queue.writeWithoutTransaction { database in
+                var result: R?
+                try database.inTransaction(.deferred) {
+                    result = try body(Transaction(database: database))
+                    return .commit
+                }
+                guard let result else { preconditionFailure("a committed transaction has a result") }
+                return result
+            }
+        }
+    }
+
+    /// Statements inside `read` or `write`. Must not leave the closure.
+    public struct Transaction {
+        let database: Database
+
+        /// All rows of a query; statements are prepared once and kept.
+        public func query(_ sql: String, _ arguments: [SQLValue] = []) throws -> [SQLRow] {
+            let statement = try database.cachedStatement(sql: sql)
+            let rows = try Row.fetchCursor(statement, arguments: StatementArguments(arguments.map(\.databaseValue)))
+            var result = [SQLRow]()
+            while let row = try rows.next() {
+                result.append(SQLRow(values: row.databaseValues.map(SQLValue.init)))
+            }
+            return result
+        }
+
+        public func execute(_ sql: String, _ arguments: [SQLValue] = []) throws {
+            let statement = try database.cachedStatement(sql: sql)
+            try statement.execute(arguments: StatementArguments(arguments.map(\.databaseValue)))
+        }
+
+        /// The row id of the last insert.
+        public var lastInsertedID: Int64 { database.lastInsertedRowID }
+
+        /// Rows that the last statement changed.
+        public var changes: Int { database.changesCount }
+    }
+
+    private func migrate(_ schemas: [DatabaseSchema]) throws {
+        let known = try queue.writeWithoutTransaction { database in
+            guard try database.tableExists("schema_versions") else { return [String: Int]() }
+            let rows = try Row.fetchAll(database, sql: "SELECT name, version FROM schema_versions")
+            return Dictionary(rows.map { ($0[0] as String, $0[1] as Int) }, uniquingKeysWith: max)
+        }
+        guard schemas.contains(where: { (known[$0.name] ?? 0) != $0.steps.count }) else { return }
+        try queue.writeWithoutTransaction { database in
+            try database.inTransaction(.immediate) {
+                try database.execute(
+                    sql: "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+                )
+                for schema in schemas {
+                    let version =
+                        try Int.fetchOne(
+                            database,
+                            sql: "SELECT version FROM schema_versions WHERE name = ?",
+                            arguments: [schema.name]
+                        )
+                        ?? 0
+                    guard version <= schema.steps.count else {
+                        throw ContentError(
+                            .newerStore,
+                            "the store was written by a newer Galley (\(schema.name) tables have version \(version), "
+                                + "this program knows \(schema.steps.count))",
+                            nextStep: "use that newer Galley, or another --root"
+                        )
+                    }
+                    for step in schema.steps[version...] { try database.execute(sql: step) }
+                    try database.execute(
+                        sql: "INSERT OR REPLACE INTO schema_versions VALUES (?, ?)",
+                        arguments: [schema.name, schema.steps.count]
+                    )
+                }
+                return .commit
+            }
+        }
+    }
+
+    private func translating<R>(_ body: () throws -> R) throws -> R {
+        do {
+            return try body()
+        } catch let error as DatabaseError {
+            throw ContentError.database(error.description, path: queue.path)
+        }
+    }
+}
+
+extension SQLValue {
+    fileprivate var databaseValue: DatabaseValue {
+        switch self {
+        case .null: .null
+        case .integer(let value): value.databaseValue
+        case .text(let value): value.databaseValue
+        case .blob(let value): Data(value).databaseValue
+        }
+    }
+
+    fileprivate init(_ value: DatabaseValue) {
+        switch value.storage {
+        case .null: self = .null
+        case .int64(let number): self = .integer(number)
+        case .double(let number): self = .integer(Int64(number))
+        case .string(let text): self = .text(text)
+        case .blob(let data): self = .blob(Array(data))
+        }
+    }
+}

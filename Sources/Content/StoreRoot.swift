@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Glibc
+public import LinuxSystem
+
+/// The directory that holds everything Galley keeps, and this process's place in it.
+///
+/// Unfinished work lies in `tmp/<owner>/`; the owner holds a lock on `tmp/<owner>.lock` for as long as it lives, so
+/// that whoever opens the root next can tell a dead owner's leftovers and remove them.
+public final class StoreRoot: Sendable {
+    public let path: RawPath
+    /// This process's directory below `tmp/`.
+    public let temporary: RawPath
+    private let owner: RawPath
+    private let lock: FileLock
+    private let names = Monitor(0)
+
+    /// Makes what is missing and removes what dead processes left.
+    public init(_ path: RawPath) throws {
+        self.path = path
+        do throws(SystemError) {
+            for directory in ["blobs/sha256", "blobs/sha512", "snapshots", "tmp"] {
+                try makeDirectories(path.appending(directory), mode: 0o700)
+            }
+        } catch {
+            throw Self.unusable(path, error)
+        }
+        do {
+            (owner, lock) = try Self.claimOwner(path.appending("tmp"))
+            temporary = path.appending("tmp").appending(owner)
+            try makeDirectory(temporary, mode: 0o700)
+        } catch let error as SystemError {
+            throw Self.unusable(path, error)
+        }
+        removeDeadOwners()
+    }
+
+    deinit {
+        try? removeTree(temporary)
+        try? removeFile(path.appending("tmp").appending(owner).appendingSuffix(".lock"))
+    }
+
+    /// A path in this process's directory that nobody else uses. Nothing is made.
+    public func temporaryPath(_ purpose: String) -> RawPath {
+        let number = names.withLock { number in
+            number += 1
+            return number
+        }
+        return temporary.appending("\(purpose)-\(number)")
+    }
+
+    /// Makes an empty directory, to be removed or renamed away by the caller; it goes with the process otherwise.
+    public func makeTemporaryDirectory(_ purpose: String, mode: UInt32 = 0o700) throws -> RawPath {
+        let path = temporaryPath(purpose)
+        try makeDirectory(path, mode: mode)
+        return path
+    }
+
+    private static func unusable(_ path: RawPath, _ error: SystemError) -> ContentError {
+        if error.isDiskFull {
+            return ContentError(
+                .diskFull,
+                "the disk that holds \(path) is full",
+                nextStep: "free space there, or run: galley prune"
+            )
+        }
+        let hint =
+            error.errno == EROFS
+            ? "the file system is read-only: choose another directory with --root or GALLEY_ROOT"
+            : "choose a directory that can be written with --root or GALLEY_ROOT"
+        return ContentError(.unusableRoot, "cannot use \(path) as Galley's root: \(error)", nextStep: hint)
+    }
+
+    private static func claimOwner(_ tmp: RawPath) throws -> (RawPath, FileLock) {
+        while true {
+            let name = RawPath("owner-" + String(UInt64.random(in: 0 ... .max), radix: 36))
+            let file = tmp.appending(name).appendingSuffix(".lock")
+            guard let lock = try FileLock(trying: file) else { continue }
+            // Somebody who cleaned up may have taken the file away between its creation and its lock.
+            if try statusIfPresent(at: workingDirectory, file)?.inode == lock.inode { return (name, lock) }
+        }
+    }
+
+    private func removeDeadOwners() {
+        let tmp = path.appending("tmp")
+        guard let directory = try? open(tmp, [.directory]), let entries = try? readDirectory(directory.raw) else {
+            return
+        }
+        for entry in entries {
+            let name = entry.name.description
+            guard name.hasSuffix(".lock"), name != "\(owner).lock" else { continue }
+            guard let held = try? FileLock(trying: tmp.appending(entry.name)) else { continue }
+            withExtendedLifetime(held) {
+                // A tree that cannot be removed (files of subordinate users) keeps its lock file, for a later try.
+                let tree = tmp.appending(String(name.dropLast(5)))
+                guard (try? removeTree(tree)) != nil else { return }
+                try? removeFile(tmp.appending(entry.name))
+            }
+        }
+    }
+}
+
+extension RawPath {
+    func appendingSuffix(_ suffix: String) -> RawPath { RawPath(bytes: bytes + Array(suffix.utf8)) }
+}
