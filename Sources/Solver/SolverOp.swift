@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+public import OCI
+
+/// What a former result is found by.
+public struct CacheKey: Hashable, Sendable, CustomStringConvertible {
+    public let digest: Digest
+
+    public init(_ digest: Digest) { self.digest = digest }
+    public var description: String { digest.description }
+}
+
+/// The result of a step.
+public protocol SolverValue: Sendable {
+    /// Equal only for results that no later step can tell apart.
+    var identity: CacheKey { get }
+}
+
+/// One step, as the solver sees it.
+public protocol SolverOp: Sendable {
+    associatedtype Value: SolverValue
+
+    var info: VertexInfo { get }
+    /// A source has no inputs and is never looked up: its `execute` is cheap, and it announces itself.
+    var isSource: Bool { get }
+    /// Former results must not be used; what comes of the step is recorded all the same.
+    var ignoresCache: Bool { get }
+
+    /// The operation and its inputs' keys as one key. For a source: its content, which may take I/O.
+    func definitionKey(inputs: [CacheKey]) async throws -> CacheKey
+
+    /// The operation and the content of what it really reads; nil when no finer key than the definition is known.
+    func contentKey(inputs: [Value]) async throws -> CacheKey?
+
+    /// Does the step. Must leave nothing behind when it throws, cancellation included.
+    func execute(inputs: [Value]) async throws -> Value
+
+    /// Told to a source that a step above it was found, so that nobody may ever ask for it.
+    func announceUnused()
+}
+
+/// Results of former steps.
+public protocol CacheIndex: Sendable {
+    associatedtype Value: SolverValue
+
+    /// A result that can be used now; nil also when it was recorded but its data is gone.
+    func lookup(_ key: CacheKey) async throws -> Value?
+
+    /// Remembers a result under each key, in place of what was there.
+    func record(_ value: Value, keys: [CacheKey]) async throws
+}
+
+/// A step that failed, and why.
+public struct StepFailure: Error, Sendable {
+    public let vertex: VertexInfo
+    public let cause: any Error
+}
