@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Content
+import LinuxSystem
+public import OCI
+
+/// What is known of layers beyond their trees: diffIDs, sizes, and which stack of layers an image's chainID names.
+extension OverlaySnapshotter {
+    /// The layer's diffID if its archive was ever made or unpacked.
+    public func diffID(of id: SnapshotID) throws -> DiffID? {
+        try database.read { transaction in
+            try transaction.query("SELECT diff_id FROM snapshots WHERE id = ?", [.integer(id.rawValue)]).first?.text(0)
+        }.map { DiffID(try Digest($0)) }
+    }
+
+    /// Bytes of the layer's files; nil until `setArchive` told.
+    public func size(of id: SnapshotID) throws -> Int64? {
+        try database.read { transaction in
+            try transaction.query("SELECT size FROM snapshots WHERE id = ?", [.integer(id.rawValue)]).first?.integer(0)
+        }
+    }
+
+    /// Remembers what making or unpacking the layer's archive told.
+    public func setArchive(_ id: SnapshotID, diffID: DiffID, size: Int64) throws {
+        try database.write { transaction in
+            try transaction.execute(
+                "UPDATE snapshots SET diff_id = ?, size = ? WHERE id = ?",
+                [.text(diffID.description), .integer(size), .integer(id.rawValue)]
+            )
+        }
+    }
+
+    /// The layer that `chain` names, when it is in the store.
+    public func snapshot(for chain: ChainID) throws -> SnapshotID? {
+        let id = try database.read { transaction in
+            try transaction.query("SELECT snapshot FROM chains WHERE chain_id = ?", [.text(chain.description)])
+                .first?.integer(0)
+        }.map(SnapshotID.init)
+        guard let id, try statusIfPresent(at: workingDirectory, path(of: id)) != nil else { return nil }
+        return id
+    }
+
+    /// The layers of an image, bottom first; nil for one that is not in the store.
+    public func snapshots(for diffIDs: [DiffID]) throws -> [SnapshotID?] {
+        try ChainID.chain(diffIDs).map(snapshot(for:))
+    }
+
+    /// Names the layer at the top of a stack. The first name given stays.
+    public func setChain(_ chain: ChainID, _ id: SnapshotID) throws {
+        try database.write { transaction in
+            let known = try transaction.query(
+                "SELECT snapshot FROM chains WHERE chain_id = ?",
+                [.text(chain.description)]
+            )
+            .first?.integer(0)
+            if let known, try statusIfPresent(at: workingDirectory, path(of: SnapshotID(known))) != nil { return }
+            try transaction.execute(
+                "INSERT OR REPLACE INTO chains VALUES (?, ?)",
+                [.text(chain.description), .integer(id.rawValue)]
+            )
+        }
+    }
+
+    /// Every layer with the time it was last used (seconds since 1970) and its chainIDs' number.
+    public func all() throws -> [(id: SnapshotID, used: Int64, size: Int64?)] {
+        try database.read { transaction in
+            try transaction.query("SELECT id, used, size FROM snapshots ORDER BY id").compactMap { row in
+                guard let id = row.integer(0), let used = row.integer(1) else { return nil }
+                return (SnapshotID(id), used, row.integer(2))
+            }
+        }
+    }
+
+    /// Removes layers that were not used since `used` (seconds since 1970), and what names them.
+    ///
+    /// Their directories are renamed away inside the transaction and deleted after it.
+    public func remove(_ ids: [SnapshotID], unusedSince used: Int64) throws -> [SnapshotID] {
+        var doomed: [RawPath] = []
+        let removed = try database.write { transaction in
+            var removed: [SnapshotID] = []
+            for id in ids {
+                try transaction.execute(
+                    "DELETE FROM snapshots WHERE id = ? AND used <= ?",
+                    [.integer(id.rawValue), .integer(used)]
+                )
+                guard transaction.changes == 1 else { continue }
+                try transaction.execute("DELETE FROM chains WHERE snapshot = ?", [.integer(id.rawValue)])
+                let away = root.temporaryPath("removed")
+                do throws(SystemError) {
+                    try renameFile(snapshotsPath.appending("\(id)"), to: workingDirectory, away)
+                    doomed.append(away)
+                } catch {
+                    if !error.isNotFound { throw error }
+                }
+                removed.append(id)
+            }
+            return removed
+        }
+        for path in doomed { try removeTree(path) }
+        return removed
+    }
+}

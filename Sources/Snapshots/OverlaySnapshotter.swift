@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+public import Content
+import Glibc
+public import LinuxSystem
+import OCI
+
+/// One directory per layer below `snapshots/`, put together by overlayfs.
+public final class OverlaySnapshotter: Snapshotter {
+    public static let schema = DatabaseSchema(
+        name: "snapshots",
+        steps: [
+            """
+            CREATE TABLE snapshots (
+                id INTEGER PRIMARY KEY AUTOINCREMENT, diff_id TEXT, size INTEGER, created INTEGER NOT NULL,
+                used INTEGER NOT NULL);
+            CREATE TABLE chains (chain_id TEXT PRIMARY KEY, snapshot INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE INDEX chains_snapshot ON chains(snapshot);
+            """
+        ]
+    )
+
+    let root: StoreRoot
+    let database: MetadataDatabase
+    public let flavour: OverlayFlavour
+    /// False makes every mount go through mount(2), as kernels before 6.5 need.
+    private let usesDetachedMounts: Bool
+
+    public init(
+        _ root: StoreRoot,
+        _ database: MetadataDatabase,
+        flavour: OverlayFlavour = .current,
+        usesDetachedMounts: Bool = true
+    ) {
+        self.root = root
+        self.database = database
+        self.flavour = flavour
+        self.usesDetachedMounts = usesDetachedMounts
+    }
+
+    var snapshotsPath: RawPath { root.path.appending("snapshots") }
+
+    func path(of id: SnapshotID) -> RawPath { snapshotsPath.appending("\(id)").appending("fs") }
+
+    public func begin() throws -> PendingSnapshot {
+        let path = try root.makeTemporaryDirectory("layer")
+        do {
+            try makeDirectory(path.appending("fs"), mode: 0o755)
+            // The process's umask must not decide what a layer's root looks like.
+            try setPermissions(at: workingDirectory, path.appending("fs"), 0o755)
+            try makeDirectory(path.appending("work"), mode: 0o700)
+            return PendingSnapshot(path: path, directory: try open(path.appending("fs"), [.directory]).shared())
+        } catch {
+            try? removeTree(path)
+            throw error
+        }
+    }
+
+    public func layerDirectory(_ id: SnapshotID) throws -> SharedFD {
+        do throws(SystemError) {
+            return try open(path(of: id), [.directory, .noFollow]).shared()
+        } catch {
+            throw missing(id, error)
+        }
+    }
+
+    private func missing(_ id: SnapshotID, _ error: SystemError) -> SnapshotError {
+        SnapshotError(
+            .missing,
+            "layer \(id) of the store cannot be opened: \(error)",
+            nextStep: "build again with --no-cache, or pull the image again"
+        )
+    }
+
+    // MARK: Merging
+
+    public func readTree(_ layers: [SnapshotID]) throws -> MergedTree {
+        // Overlayfs hides the marks of removed files even of a single layer, and needs two directories to mount.
+        let empty = try emptyDirectory()
+        if layers.isEmpty { return MergedTree(root: empty) }
+        let directories = try layers.reversed().map(layerDirectory) + [empty]
+        return MergedTree(
+            root: try mount(layers: layers, directories, changes: nil, stubs: RawPath("tmp").appending(emptyName))
+        )
+    }
+
+    public func writableTree(
+        _ layers: [SnapshotID],
+        changes: PendingSnapshot,
+        stubs: RawPath?
+    ) throws -> MergedTree {
+        var directories = try layers.reversed().map(layerDirectory)
+        if let stubs { directories.append(try open(stubs, [.directory]).shared()) }
+        if directories.isEmpty { directories.append(try emptyDirectory()) }
+        try copyRootMetadata(from: layers, to: changes)
+        return MergedTree(
+            root: try mount(layers: layers, directories, changes: changes, stubs: stubs)
+        )
+    }
+
+    /// The merged root shows the upper directory's own owner, mode, times and attributes, so they must be the lower's.
+    public func copyRootMetadata(from layers: [SnapshotID], to pending: PendingSnapshot) throws {
+        guard let top = layers.last else {
+            try setTimes(of: pending.directory.raw, FileTime(seconds: 0))
+            return
+        }
+        let lower = try layerDirectory(top)
+        let status = try status(of: lower.raw)
+        try setOwner(of: pending.directory.raw, uid: status.uid, gid: status.gid)
+        try setPermissions(of: pending.directory.raw, status.permissions)
+        for name in try extendedAttributeNames(of: lower.raw) where !name.contains("overlay.") {
+            guard let value = try extendedAttribute(of: lower.raw, name) else { continue }
+            try setExtendedAttribute(of: pending.directory.raw, name, value)
+        }
+        try setTimes(of: pending.directory.raw, status.modified)
+    }
+
+    private var emptyName: RawPath { root.temporary.appending("empty").lastComponent ?? "empty" }
+
+    private func emptyDirectory() throws -> SharedFD {
+        let path = root.temporary.appending("empty")
+        do { try makeDirectory(path, mode: 0o755) } catch { if error.errno != EEXIST { throw error } }
+        return try open(path, [.directory]).shared()
+    }
+
+    private func mount(
+        layers: [SnapshotID],
+        _ directories: [SharedFD],
+        changes: PendingSnapshot?,
+        stubs: RawPath?
+    ) throws -> SharedFD {
+        var work: SharedFD?
+        if let changes { work = try open(changes.path.appending("work"), [.directory]).shared() }
+        do {
+            if usesDetachedMounts {
+                var upper: (CInt, CInt)?
+                if let changes, let work { upper = (changes.directory.raw, work.raw) }
+                return try withExtendedLifetime((directories, changes, work)) {
+                    try detachedOverlay(lower: directories.map(\.raw), upper: upper, flavour: flavour).shared()
+                }
+            }
+        } catch let error as SystemError {
+            // Kernels before 6.5 refuse layers given one by one; there mount(2) takes them all in one string.
+            guard error.errno == EINVAL || error.errno == ENOSYS else { throw mountError(error, layers.count) }
+        }
+        return try mountByName(layers: layers, changes: changes, stubs: stubs)
+    }
+
+    private func mountByName(layers: [SnapshotID], changes: PendingSnapshot?, stubs: RawPath?) throws -> SharedFD {
+        let target = try root.makeTemporaryDirectory("mount")
+        defer { try? removeDirectory(target) }
+        var lower = layers.reversed().map { "\($0)/fs" }
+        let last = stubs ?? (layers.count < 2 ? root.temporary.appending("empty") : nil)
+        if let last {
+            // A link with a short name: the option string is cut at one page, and colons in a path would end it.
+            let link = root.temporaryPath("l")
+            try makeSymlink(at: workingDirectory, link, target: last)
+            lower.append("../tmp/\(root.temporary.lastComponent ?? "")/\(link.lastComponent ?? "")")
+        }
+        var upper: (String, String)?
+        if let changes {
+            let base = "../tmp/\(root.temporary.lastComponent ?? "")/\(changes.path.lastComponent ?? "")"
+            upper = ("\(base)/fs", "\(base)/work")
+        }
+        do {
+            try mountOverlay(from: snapshotsPath, target: target, lower: lower, upper: upper, flavour: flavour)
+        } catch {
+            throw mountError(error, layers.count)
+        }
+        defer { try? detachMount(target) }
+        return try cloneMount(target).shared()
+    }
+
+    private func mountError(_ error: SystemError, _ count: Int) -> SnapshotError {
+        let next: String? =
+            switch error.errno {
+            case EPERM, EACCES:
+                "overlay mounts need root, or user namespaces with overlayfs (Linux 5.13 or later)"
+            case ENODEV: "load the kernel module: modprobe overlay"
+            case EINVAL, E2BIG:
+                "overlayfs takes at most 500 layers, on the kernel's and the root directory's file system; "
+                    + "choose a --root that lies on ext4, xfs or btrfs"
+            default: nil
+            }
+        return SnapshotError(.mountFailed, "cannot put \(count) layers together: \(error)", nextStep: next)
+    }
+
+    // MARK: Publishing
+
+    public func publish(_ pending: PendingSnapshot) throws -> SnapshotID {
+        do {
+            return try database.write { transaction in
+                let now = FileTime.now.seconds
+                try transaction.execute(
+                    "INSERT INTO snapshots (created, used) VALUES (?, ?)",
+                    [.integer(now), .integer(now)]
+                )
+                let id = SnapshotID(transaction.lastInsertedID)
+                let directory = snapshotsPath.appending("\(id)")
+                // A process that died between the rename and its commit may have left this number behind.
+                try removeTree(directory)
+                try makeDirectory(directory, mode: 0o700)
+                try renameFile(pending.directoryPath, to: workingDirectory, directory.appending("fs"))
+                return id
+            }
+        } catch let error as SystemError where error.isDiskFull {
+            throw SnapshotError(
+                .diskFull,
+                "the disk that holds \(root.path) is full",
+                nextStep: "free space there, or run: galley prune"
+            )
+        }
+    }
+
+    public func use(_ layers: [SnapshotID]) throws -> Bool {
+        if layers.isEmpty { return true }
+        let list = layers.map(\.description).joined(separator: ",")
+        for id in layers {
+            guard try statusIfPresent(at: workingDirectory, path(of: id))?.kind == .directory else { return false }
+        }
+        return try database.write { transaction in
+            try transaction.execute(
+                "UPDATE snapshots SET used = ? WHERE id IN (\(list))",
+                [.integer(FileTime.now.seconds)]
+            )
+            return transaction.changes == Set(layers).count
+        }
+    }
+}
