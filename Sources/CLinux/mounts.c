@@ -17,6 +17,9 @@
 #ifndef SYS_move_mount
 #define SYS_move_mount 429
 #endif
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#endif
 #ifndef SYS_fsopen
 #define SYS_fsopen 430
 #endif
@@ -70,6 +73,11 @@ out:;
 
 int galley_move_mount(int mount_fd, const char *target) {
     return (int)syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, target, 4 /* MOVE_MOUNT_F_EMPTY_PATH */);
+}
+
+int galley_clone_mount(const char *path) {
+    // OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+    return (int)syscall(SYS_open_tree, AT_FDCWD, path, 1 | O_CLOEXEC);
 }
 
 int galley_private_mounts(void) {

@@ -4,8 +4,8 @@
 import Glibc
 
 /// An advisory lock on a file (`flock`), released when this value goes away or its process dies.
-public struct FileLock: ~Copyable, Sendable {
-    private let fd: OwnedFD
+public final class FileLock: Sendable {
+    private let fd: SharedFD
 
     /// Blocks until the lock is had. The file is made when it does not exist.
     public init(_ path: RawPath, shared: Bool = false) throws(SystemError) {
@@ -13,7 +13,7 @@ public struct FileLock: ~Copyable, Sendable {
         while flock(fd.raw, shared ? LOCK_SH : LOCK_EX) != 0 {
             guard errno == EINTR else { throw .last("flock", path.description) }
         }
-        self.fd = fd
+        self.fd = fd.shared()
     }
 
     /// Nil when somebody else has it.
@@ -23,6 +23,9 @@ public struct FileLock: ~Copyable, Sendable {
             if errno == EWOULDBLOCK { return nil }
             throw .last("flock", path.description)
         }
-        self.fd = fd
+        self.fd = fd.shared()
     }
+
+    /// Which file is locked: another one may have taken its name since.
+    public var inode: UInt64? { try? status(of: fd.raw).inode }
 }

@@ -68,9 +68,17 @@ public func mountOverlay(
     guard number == 0 else { throw SystemError(errno: number, operation: "mount overlay", path: target.description) }
 }
 
+/// A copy of the mount at `path` that is attached nowhere.
+public func cloneMount(_ path: RawPath) throws(SystemError) -> OwnedFD {
+    let fd = path.withCString { galley_clone_mount($0) }
+    guard fd >= 0 else { throw .last("open_tree", path.description) }
+    return OwnedFD(owning: fd)
+}
+
 /// Takes a mount away from the tree at once; what still uses it keeps it until it closes.
+// 2 is MNT_DETACH.
 public func detachMount(_ target: RawPath) throws(SystemError) {
-    guard target.withCString({ umount2($0, 2 /* MNT_DETACH */) }) == 0 else {
+    guard target.withCString({ umount2($0, 2) }) == 0 else {
         throw .last("umount", target.description)
     }
 }

@@ -38,6 +38,19 @@ public struct Digest: Hashable, Sendable, Comparable, CustomStringConvertible {
         self.hex = String(hex)
     }
 
+    /// The sha256 digest with these 32 bytes.
+    public init(sha256Raw bytes: some Collection<UInt8>) {
+        precondition(bytes.count == 32, "a sha256 has 32 bytes")
+        self.init(sha256Bytes: bytes)
+    }
+
+    /// The hash as bytes.
+    public var bytes: [UInt8] {
+        func nibble(_ byte: UInt8) -> UInt8 { byte < 0x3a ? byte - 0x30 : byte - 0x57 }
+        let digits = Array(hex.utf8)
+        return stride(from: 0, to: digits.count, by: 2).map { nibble(digits[$0]) << 4 | nibble(digits[$0 + 1]) }
+    }
+
     private init(sha256Bytes bytes: some Sequence<UInt8>) {
         algorithm = .sha256
         hex = Self.hexString(bytes)

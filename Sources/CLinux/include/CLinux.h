@@ -51,6 +51,8 @@ int galley_window_size(int fd, uint16_t *columns, uint16_t *rows);
 int galley_overlay_detached(const int *lower, size_t count, int upper, int work, int userxattr, int is_volatile);
 int galley_move_mount(int mount_fd, const char *target);
 int galley_private_mounts(void);
+// A detached copy of the mount at `path`.
+int galley_clone_mount(const char *path);
 // mount(2) of an overlay with `options`, from a thread whose working directory is `base`.
 int galley_overlay_mount_from(const char *base, const char *target, const char *options, int read_only);
 
