@@ -19,7 +19,12 @@ public struct Heredoc: Hashable, Sendable {
     public var contentRange: SourceRange
 
     public init(
-        name: String, fileDescriptor: Int = 0, expands: Bool, stripsTabs: Bool, rawContent: String, range: SourceRange,
+        name: String,
+        fileDescriptor: Int = 0,
+        expands: Bool,
+        stripsTabs: Bool,
+        rawContent: String,
+        range: SourceRange,
         contentRange: SourceRange
     ) {
         self.name = name

@@ -18,8 +18,14 @@ public struct Instruction: Sendable, Hashable {
     public var kind: InstructionKind
 
     public init(
-        keyword: Keyword, keywordText: String, range: SourceRange, keywordRange: SourceRange, flags: [InstructionFlag],
-        docComment: String?, original: String, kind: InstructionKind
+        keyword: Keyword,
+        keywordText: String,
+        range: SourceRange,
+        keywordRange: SourceRange,
+        flags: [InstructionFlag],
+        docComment: String?,
+        original: String,
+        kind: InstructionKind
     ) {
         self.keyword = keyword
         self.keywordText = keywordText

@@ -40,8 +40,12 @@ public struct RunInstruction: Hashable, Sendable {
     public var devices: [Word]
 
     public init(
-        command: CommandForm, heredocs: [Heredoc] = [], mounts: [MountSpec] = [], network: Word? = nil,
-        security: Word? = nil, devices: [Word] = []
+        command: CommandForm,
+        heredocs: [Heredoc] = [],
+        mounts: [MountSpec] = [],
+        network: Word? = nil,
+        security: Word? = nil,
+        devices: [Word] = []
     ) {
         self.command = command
         self.heredocs = heredocs
@@ -128,8 +132,14 @@ public struct CopyInstruction: Hashable, Sendable {
     public var excludes: [Word]
 
     public init(
-        sources: [CopySource], destination: Word, from: Word? = nil, chown: Word? = nil, chmod: Word? = nil,
-        link: Bool = false, parents: Bool = false, excludes: [Word] = []
+        sources: [CopySource],
+        destination: Word,
+        from: Word? = nil,
+        chown: Word? = nil,
+        chmod: Word? = nil,
+        link: Bool = false,
+        parents: Bool = false,
+        excludes: [Word] = []
     ) {
         self.sources = sources
         self.destination = destination
@@ -159,8 +169,15 @@ public struct AddInstruction: Hashable, Sendable {
     public var unpack: Bool?
 
     public init(
-        sources: [CopySource], destination: Word, chown: Word? = nil, chmod: Word? = nil, link: Bool = false,
-        excludes: [Word] = [], checksum: Word? = nil, keepGitDir: Bool? = nil, unpack: Bool? = nil
+        sources: [CopySource],
+        destination: Word,
+        chown: Word? = nil,
+        chmod: Word? = nil,
+        link: Bool = false,
+        excludes: [Word] = [],
+        checksum: Word? = nil,
+        keepGitDir: Bool? = nil,
+        unpack: Bool? = nil
     ) {
         self.sources = sources
         self.destination = destination
@@ -182,7 +199,7 @@ extension [CopySource] {
     }
 }
 
-/// The pairs of an ENV or LABEL.
+/// The pairs of an ENV or LABEL. Keys and values are both expanded, quotes included.
 public struct KeyValueInstruction: Hashable, Sendable {
     public struct Pair: Hashable, Sendable {
         public var key: Word
@@ -208,7 +225,7 @@ public struct KeyValueInstruction: Hashable, Sendable {
 public struct ArgDeclaration: Hashable, Sendable {
     public var name: Word
     public var defaultValue: Word?
-    /// The comment above when it starts with the name of the argument: its description in an outline.
+    /// What follows the name in the comment line above that starts with it: its description in an outline.
     public var docComment: String?
 
     public init(name: Word, defaultValue: Word? = nil, docComment: String? = nil) {
@@ -229,8 +246,12 @@ public enum HealthcheckInstruction: Hashable, Sendable {
         public var retries: Int?
 
         public init(
-            command: CommandForm, interval: Int64? = nil, timeout: Int64? = nil, startPeriod: Int64? = nil,
-            startInterval: Int64? = nil, retries: Int? = nil
+            command: CommandForm,
+            interval: Int64? = nil,
+            timeout: Int64? = nil,
+            startPeriod: Int64? = nil,
+            startInterval: Int64? = nil,
+            retries: Int? = nil
         ) {
             self.command = command
             self.interval = interval

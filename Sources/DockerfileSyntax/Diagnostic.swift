@@ -2,7 +2,7 @@
 // Copyright the Galley authors
 
 /// One thing that is wrong with a Dockerfile.
-public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
+public struct Diagnostic: Error, Hashable, Sendable, CustomStringConvertible {
     /// What kind of mistake it is; new codes may be added.
     public struct Code: RawRepresentable, Hashable, Sendable {
         public let rawValue: String
@@ -42,7 +42,11 @@ public struct Diagnostic: Hashable, Sendable, CustomStringConvertible {
     public var nextStep: String?
 
     public init(
-        _ code: Code, _ message: String, range: SourceRange, notes: [String] = [], nextStep: String? = nil
+        _ code: Code,
+        _ message: String,
+        range: SourceRange,
+        notes: [String] = [],
+        nextStep: String? = nil
     ) {
         self.code = code
         self.message = message

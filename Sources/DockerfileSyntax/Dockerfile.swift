@@ -11,6 +11,8 @@ public struct Dockerfile: Sendable {
     public let source: SourceText
     public let directives: Directives
     public let instructions: [Instruction]
+    /// The build stages, at least one.
+    public let stages: [StageSyntax]
     /// Every comment line, those between continuation lines and unknown directives included.
     public let comments: [Comment]
     /// The blank or skipped lines inside continuations, for lint.
@@ -23,7 +25,24 @@ public struct Dockerfile: Sendable {
 
     /// Parses a whole file; throws everything that is wrong with it at once. Bytes need not be UTF-8.
     public init(parsing bytes: [UInt8], name: String = "Dockerfile") throws(DockerfileDiagnostics) {
-        fatalError("not yet")
+        var parser = DockerfileParser(SourceText(bytes, name: name))
+        self = try parser.dockerfile()
+    }
+
+    init(
+        source: SourceText,
+        directives: Directives,
+        instructions: [Instruction],
+        comments: [Comment],
+        emptyContinuationLines: [Int]
+    ) {
+        name = source.name
+        self.source = source
+        self.directives = directives
+        self.instructions = instructions
+        self.comments = comments
+        self.emptyContinuationLines = emptyContinuationLines
+        stages = StageSyntax.stages(of: instructions)
     }
 
     public var bytes: [UInt8] { source.bytes }
@@ -31,11 +50,6 @@ public struct Dockerfile: Sendable {
     /// The ARG instructions before the first FROM.
     public var globalArguments: [Instruction] {
         Array(instructions.prefix { $0.keyword != .from })
-    }
-
-    /// The build stages, at least one.
-    public var stages: [StageSyntax] {
-        []
     }
 }
 
@@ -47,9 +61,57 @@ public struct StageSyntax: Sendable {
     public var from: FromInstruction
     /// In lower case.
     public var name: String?
-    /// The comment above FROM when it starts with the name of the stage: its description in an outline.
+    /// What follows the name in the comment line above FROM that starts with it: its description in an outline.
     public var docComment: String?
     /// What follows FROM.
     public var instructions: [Instruction]
     public var range: SourceRange
+}
+
+extension StageSyntax {
+    static func stages(of instructions: [Instruction]) -> [StageSyntax] {
+        var stages: [StageSyntax] = []
+        var first = 0
+        while first < instructions.count {
+            guard case .from(let from) = instructions[first].kind else {
+                first += 1
+                continue
+            }
+            var end = first + 1
+            while end < instructions.count, instructions[end].keyword != .from { end += 1 }
+            stages.append(
+                StageSyntax(
+                    index: stages.count,
+                    instruction: instructions[first],
+                    from: from,
+                    name: from.stageName,
+                    docComment: description(of: from.stageName, in: instructions[first].docComment),
+                    instructions: Array(instructions[first + 1..<end]),
+                    range: SourceRange(
+                        start: instructions[first].range.start,
+                        end: instructions[end - 1].range.end
+                    )
+                )
+            )
+            first = end
+        }
+        return stages
+    }
+
+    /// The rest of the comment line that starts with `name`.
+    static func description(of name: String?, in comment: String?) -> String? {
+        guard let name, let comment else { return nil }
+        for line in comment.utf8.split(separator: UInt8(ascii: "\n")) where line.starts(with: Array("\(name) ".utf8)) {
+            return String(decoding: line.dropFirst(name.utf8.count + 1), as: UTF8.self)
+        }
+        return nil
+    }
+}
+
+extension Instruction {
+    /// Parses a trigger that an image config stores for ONBUILD: one instruction, with its heredocs.
+    public init(parsingOnBuild trigger: String) throws(DockerfileDiagnostics) {
+        var parser = DockerfileParser(SourceText(Array(trigger.utf8), name: "ONBUILD"))
+        self = try parser.trigger()
+    }
 }

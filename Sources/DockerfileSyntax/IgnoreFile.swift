@@ -8,7 +8,9 @@ public struct IgnoreFile: Hashable, Sendable {
     public init(parsing text: String) throws(PatternError) {
         var patterns: [String] = []
         var number = 0
-        for (index, line) in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+        for (index, line) in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+            .enumerated()
+        {
             number += 1
             var bytes = line
             if index == 0, bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = bytes.dropFirst(3) }

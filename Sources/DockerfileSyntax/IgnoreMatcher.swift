@@ -11,10 +11,16 @@ public struct IgnoreMatcher: Sendable {
         let negates: Bool
     }
 
+    /// Each pattern costs about a kilobyte.
+    private static let mostPatterns = 100_000
+
     private let rules: [Rule]
     private let hasNegation: Bool
 
     public init(_ patterns: [String]) throws(PatternError) {
+        guard patterns.count <= Self.mostPatterns else {
+            throw PatternError("more than \(Self.mostPatterns) patterns", pattern: "")
+        }
         var rules: [Rule] = []
         for written in patterns {
             var pattern = trimmingSpace(written[...].utf8)

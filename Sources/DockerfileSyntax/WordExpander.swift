@@ -60,7 +60,10 @@ public struct WordExpander: Sendable {
         public var keepsUnset: Bool
 
         public init(
-            processesQuotes: Bool = true, keepsQuotes: Bool = false, keepsEscapes: Bool = false, keepsUnset: Bool = false
+            processesQuotes: Bool = true,
+            keepsQuotes: Bool = false,
+            keepsEscapes: Bool = false,
+            keepsUnset: Bool = false
         ) {
             self.processesQuotes = processesQuotes
             self.keepsQuotes = keepsQuotes
@@ -96,6 +99,7 @@ public struct WordExpander: Sendable {
 
     /// The expanded word and which names it asked for.
     public func expansion(of word: String, environment: some VariableLookup) throws(ExpansionError) -> Expansion {
-        fatalError("not yet")
+        var scanner = WordScanner(word, escape: escape, mode: mode, environment: environment)
+        return try scanner.expansion()
     }
 }
