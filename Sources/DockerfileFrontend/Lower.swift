@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildDefinition
+public import DockerfileSyntax
+import OCI
+import Solver
+
+/// Lowers what `request` asks of `dockerfile` into one graph of steps and the image's config.
+///
+/// Only what the target reaches is looked at, apart from names. Throws `DockerfileDiagnostics` with everything that is
+/// wrong and can be found without asking for an image, before any image is asked for; then `ImageResolutionError`; then
+/// `DockerfileDiagnostics` for what shows only with the images' variables known.
+public func lower(
+    _ dockerfile: Dockerfile,
+    _ request: LoweringRequest,
+    resolver: any ImageResolver
+) async throws -> LoweredBuild {
+    var log = DiagnosticCollector(source: dockerfile.source)
+    let expander = WordExpander(escape: dockerfile.directives.escapeCharacter)
+    FrontendImage.check(dockerfile, request, &log)
+    let global = GlobalScope(dockerfile, request, expander: expander, &log)
+    var stages = try StageGraph(dockerfile, request, global: global, expander: expander)
+    stages.explore(&log)
+    try log.throwIfAny()
+    var images = BaseImages()
+    repeat {
+        try await images.resolve(stages, with: resolver)
+        try Task.checkCancellation()
+    } while stages.addImageTriggers(from: images, &log)
+    try log.throwIfAny()
+    return try Lowering(stages, images.resolved).build(&log)
+}
+
+extension StageGraph {
+    /// Adds the ONBUILD triggers of base images that were not looked at yet; false when there were none.
+    mutating func addImageTriggers(from images: BaseImages, _ log: inout DiagnosticCollector) -> Bool {
+        var found = false
+        for node in reachable where !node.hasImageTriggers {
+            guard case .image(let key) = node.base, let image = images.resolved[key] else { continue }
+            let texts = image.config.onBuild
+            guard !texts.isEmpty else { continue }
+            let range = node.imageWord.range
+            let triggers = log.attempt(at: range) { () throws(LoweringFailure) in
+                try OnBuildTriggers.parse(texts, at: range, image: key.reference.familiar)
+            }
+            addTriggers(triggers ?? [], to: node.index, &log)
+            found = true
+        }
+        return found && log.isEmpty
+    }
+}
+
+/// The second half: all images are known.
+private struct Lowering {
+    let stages: StageGraph
+    let images: [ImageKey: ResolvedImage]
+
+    init(_ stages: StageGraph, _ images: [ImageKey: ResolvedImage]) {
+        self.stages = stages
+        self.images = images
+    }
+
+    func build(_ log: inout DiagnosticCollector) throws -> LoweredBuild {
+        var plans: [Int: StagePlan] = [:]
+        var contextPaths: Set<String> = []
+        var used = stages.global.declared.intersection(stages.request.buildArguments.keys)
+        for node in stages.reachable {
+            var parent: StagePlan?
+            var image: ResolvedImage?
+            switch node.base {
+            case .scratch: break
+            case .stage(let index): parent = plans[index]
+            case .image(let key): image = images[key]
+            }
+            var evaluator = StageEvaluator(node, parent: parent, image: image, in: stages)
+            evaluator.run(&log)
+            plans[node.index] = evaluator.plan
+            contextPaths.formUnion(evaluator.contextPaths)
+            used.formUnion(evaluator.usedArguments)
+        }
+        try log.throwIfAny()
+        var assembler = GraphAssembler(local: localOp(contextPaths), images: images)
+        for node in stages.reachable {
+            if let plan = plans[node.index] { assembler.add(plan) }
+        }
+        guard let plan = plans[stages.target] else { preconditionFailure("the target is reachable") }
+        let unused = unusedArguments(used)
+        return LoweredBuild(
+            graph: assembler.graph,
+            result: assembler.result(of: stages.target),
+            config: finished(plan.config),
+            base: plan.baseImage,
+            stageName: plan.node.name,
+            layerVertices: assembler.layers(of: stages.target),
+            context: assembler.context,
+            warnings: BuildArguments.unusedWarning(unused).map { [$0] } ?? [],
+            usedBuildArguments: used.sorted(),
+            unusedBuildArguments: unused,
+            sourceDateEpoch: stages.global.sourceDateEpoch
+        )
+    }
+
+    private func localOp(_ paths: Set<String>) -> LocalOp {
+        LocalOp(
+            name: stages.request.contextName,
+            followPaths: paths.contains("/") ? [] : paths.map { String($0.dropFirst()) }.sorted(),
+            excludePatterns: stages.request.ignorePatterns
+        )
+    }
+
+    private func finished(_ config: ImageConfig) -> ImageConfig {
+        var config = config
+        var labels = config.labels
+        for label in stages.request.labels { labels[label.key] = label.value }
+        config.labels = labels
+        guard let wanted = stages.request.platform else { return config }
+        var platform = config.platform
+        let isSame = platform.os == wanted.os && platform.architecture == wanted.architecture
+        platform.os = wanted.os
+        platform.architecture = wanted.architecture
+        if wanted.variant != nil || !isSame { platform.variant = wanted.variant }
+        if wanted.osVersion != nil || !isSame { platform.osVersion = wanted.osVersion }
+        config.platform = platform
+        return config
+    }
+
+    private func unusedArguments(_ used: Set<String>) -> [String] {
+        var declared = used
+        for instruction in stages.dockerfile.instructions {
+            var instruction = instruction
+            if case .onbuild(let onbuild) = instruction.kind { instruction = onbuild.instruction }
+            guard case .arg(let declarations) = instruction.kind else { continue }
+            declared.formUnion(declarations.map(\.name.text))
+        }
+        return stages.request.buildArguments.keys
+            .filter { !declared.contains($0) && !BuildArguments.isPredefined($0) }
+            .sorted()
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildDefinition
+import DockerfileSyntax
+import OCI
+
+/// Goes through the instructions of one stage: variables, config, history, steps.
+struct StageEvaluator {
+    static let historyComment = "buildkit.dockerfile.v0"
+
+    let request: LoweringRequest
+    let global: GlobalScope
+    /// For the words of instructions.
+    let expander: WordExpander
+    let ignoresCache: Bool
+    var plan: StagePlan
+    var namer: StepNamer
+    /// Whether this stage itself said CMD.
+    var hasCommand = false
+    /// Sources in the build context, as they are in the step: absolute.
+    var contextPaths: Set<String> = []
+    /// Build arguments that took effect.
+    var usedArguments: Set<String> = []
+
+    init(_ node: StageNode, parent: StagePlan?, image: ResolvedImage?, in stages: StageGraph) {
+        request = stages.request
+        global = stages.global
+        expander = stages.expander
+        ignoresCache = stages.request.ignoresCache(stage: node)
+        let platform: Platform
+        if let parent {
+            platform = parent.platform
+        } else if case .image(let key) = node.base {
+            platform = key.platform
+        } else {
+            platform = stages.request.targetPlatform
+        }
+        var config: ImageConfig
+        if let parent {
+            config = parent.config
+            config.onBuild = []
+            BaseConfig.addDefaultPath(&config)
+        } else if let image {
+            config = BaseConfig.inherited(from: image.config)
+            if node.hasImageTriggers { config.onBuild = [] }
+        } else {
+            config = BaseConfig.scratch(platform)
+        }
+        var environment = parent?.environment ?? EnvironmentScope()
+        for entry in config.env { environment.set(entry: entry) }
+        namer = StepNamer(
+            stageName: stages.isSingleStage ? "" : node.displayName,
+            total: node.instructions.count(where: \.isCounted) + (image == nil ? 0 : 1),
+            platform: stages.request.showsPlatform ? platform : nil
+        )
+        plan = StagePlan(
+            node: node,
+            baseImage: image ?? parent?.baseImage,
+            config: config,
+            environment: environment,
+            arguments: parent?.arguments ?? [],
+            platform: platform
+        )
+        if let image, case .image(let key) = node.base {
+            plan.baseMetadata = BuildVertex.Metadata(
+                name: namer.next("FROM " + image.displayName(for: key)),
+                lines: node.from.lineRange,
+                stage: node.displayName,
+                instruction: node.from.original
+            )
+        }
+    }
+
+    mutating func run(_ log: inout DiagnosticCollector) {
+        for step in plan.node.instructions {
+            do throws(LoweringFailure) {
+                try evaluate(step)
+            } catch {
+                log.report(step.relocate(error), at: step.range)
+            }
+        }
+    }
+
+    private mutating func evaluate(_ step: StageInstruction) throws(LoweringFailure) {
+        switch step.instruction.kind {
+        case .from: throw LoweringFailure("FROM inside a stage")
+        case .run(let run): try evaluateRun(run, step)
+        case .copy(let copy): try evaluateCopy(FileTransfer(copy), step)
+        case .add(let add): try evaluateCopy(FileTransfer(add), step)
+        case .workdir(let word): try evaluateWorkdir(word, step)
+        case .env(let pairs): try evaluateEnv(pairs)
+        case .arg(let declarations): try evaluateArg(declarations)
+        case .label(let pairs): try evaluateLabel(pairs)
+        case .cmd(let form): evaluateCmd(form)
+        case .entrypoint(let form): evaluateEntrypoint(form)
+        case .user(let word): try evaluateUser(word)
+        case .expose(let words): try evaluateExpose(words)
+        case .volume(let words): try evaluateVolume(words)
+        case .stopsignal(let word): try evaluateStopSignal(word)
+        case .shell(let arguments): evaluateShell(arguments)
+        case .healthcheck(let check): evaluateHealthcheck(check)
+        case .maintainer(let name): evaluateMaintainer(name)
+        case .onbuild(let onbuild): plan.config.onBuild.append(onbuild.text)
+        }
+    }
+
+    // MARK: - For all instructions
+
+    func expand(_ word: Word) throws(LoweringFailure) -> String { try expander.expand(word, in: plan.environment) }
+
+    mutating func record(_ createdBy: String, makesLayer: Bool = false) {
+        plan.config.history.append(
+            History(created: nil, createdBy: createdBy, comment: Self.historyComment, emptyLayer: !makesLayer)
+        )
+    }
+
+    /// Adds a step that makes a layer, with its history entry. `text` is what the display shows of the instruction.
+    mutating func add(_ work: PlannedStep.Work, _ text: String, _ step: StageInstruction, createdBy: String) {
+        let name = namer.next(text, isTrigger: step.isTrigger, environment: plan.environment)
+        let metadata = BuildVertex.Metadata(
+            name: name,
+            lines: step.range.lines,
+            stage: plan.node.displayName,
+            instruction: step.instruction.original,
+            ignoresCache: ignoresCache
+        )
+        plan.steps.append(PlannedStep(work: work, metadata: metadata))
+        record(createdBy, makesLayer: true)
+    }
+
+    var workingDirectory: String {
+        plan.config.workingDirectory.isEmpty ? "/" : plan.config.workingDirectory
+    }
+
+    /// The arguments that run a command of either form.
+    func arguments(_ form: CommandForm) -> [String] {
+        switch form {
+        case .exec(let arguments): arguments
+        case .shell(let text): shell + [text]
+        }
+    }
+
+    var shell: [String] {
+        guard let shell = plan.config.shell, !shell.isEmpty else { return ["/bin/sh", "-c"] }
+        return shell
+    }
+}
+
+extension ResolvedImage {
+    /// The full name, with the digest when one is known.
+    func displayName(for key: ImageKey) -> String {
+        var shown = key.reference
+        shown.digest = key.reference.digest ?? reference.digest ?? manifest?.digest
+        return shown.description
+    }
+}
