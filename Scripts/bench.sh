@@ -1,0 +1,15 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Copyright the Galley authors
+
+# Times builds of the release binary, beside buildah where it is installed. The table goes to standard output,
+# all numbers to out/bench.json. Arguments go to Benchmarks/bench.py, for instance: Scripts/bench.sh --runs 3
+set -eu
+. "$(dirname "$0")/common.sh"
+
+Scripts/deps.sh build run bases
+Scripts/build.sh
+cache=$(bases_cache)
+mkdir -p "$cache"
+GALLEY_BASES=stand-in GALLEY=.build/release/galley GALLEY_ROOT="$cache/store" Scripts/bases.sh >&2
+python3 Benchmarks/bench.py --galley .build/release/galley --bases "$cache" --json out/bench.json "$@"
