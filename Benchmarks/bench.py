@@ -190,7 +190,8 @@ def file_system(folder):
 
 
 def commit():
-    result = subprocess.run(["git", "-C", REPOSITORY, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"]
+    result = subprocess.run(command, capture_output=True, text=True)
     return result.stdout.strip() or "unknown"
 
 
