@@ -7,6 +7,8 @@ struct DockerfileParser {
     static let longestLine = 65535
     /// Larger files are refused: no Dockerfile is, and everything parsed stays in memory.
     static let largestFile = 16 << 20
+    /// More instructions are refused for the same reason.
+    static let mostInstructions = 100_000
     /// After so many mistakes the rest of the file is not looked at.
     private static let mostDiagnostics = 100
 
@@ -103,7 +105,19 @@ struct DockerfileParser {
             try throwDiagnostics()
         }
         readDirectives()
-        while line <= source.lineCount, diagnostics.count < Self.mostDiagnostics { readLine() }
+        while line <= source.lineCount, diagnostics.count < Self.mostDiagnostics {
+            if instructions.count == Self.mostInstructions {
+                report(
+                    .init(
+                        .fileTooLarge,
+                        "dockerfile has more than \(Self.mostInstructions) instructions",
+                        range: source.range(source.byteRange(ofLine: line))
+                    )
+                )
+                break
+            }
+            readLine()
+        }
     }
 
     // MARK: Lines

@@ -92,9 +92,10 @@ struct FlagSet {
     func duration(_ name: String) throws(Diagnostic) -> Int64? {
         guard let word = self[name], !word.text.isEmpty else { return nil }
         guard let nanoseconds = DurationText.nanoseconds(word.text) else {
+            let lacksUnit = word.text.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 }
             throw Diagnostic(
                 .invalidFlagValue,
-                "time: invalid duration \"\(word.text)\"",
+                "time: \(lacksUnit ? "missing unit in" : "invalid") duration \"\(word.text)\"",
                 range: word.range,
                 nextStep: "write a number with a unit, as in --\(name)=30s"
             )

@@ -12,6 +12,9 @@ struct GlobProgram: Sendable {
     /// What every match begins with, and how many tokens that is.
     private let prefix: [UInt8]
     private let prefixTokens: Int
+    /// ASCII characters that every match contains, and the one that it ends in.
+    private var required = ASCIISet()
+    private var last = ASCIISet()
     /// Words of 64 positions.
     private let wordCount: Int
     /// For each ASCII character the positions that it advances, `wordCount` words each; empty for literals.
@@ -51,6 +54,8 @@ struct GlobProgram: Sendable {
         staysOffSlash = masks.staysOffSlash
         skippable = masks.skippable
         entries = masks.entries
+        for case .literal(let scalar) in tokens where scalar < 128 { required.insert(UInt8(scalar)) }
+        if case .literal(let scalar)? = tokens.last, scalar < 128 { last.insert(UInt8(scalar)) }
     }
 
     private struct Masks {
@@ -102,8 +107,15 @@ struct GlobProgram: Sendable {
     }
 
     /// Whether the pattern matches the path or a parent of it.
-    func matchesPathOrParent(_ path: UnsafeBufferPointer<UInt8>, isASCII: Bool) -> Bool {
-        guard hasPrefix(path) else { return false }
+    func matchesPathOrParent(
+        _ path: UnsafeBufferPointer<UInt8>,
+        isASCII: Bool,
+        summary: PathSummary
+    ) -> Bool {
+        guard required.isSubset(of: summary.characters), last.isSubset(of: summary.componentEnds), hasPrefix(path)
+        else {
+            return false
+        }
         if prefixTokens == tokens.count {
             return path.count == prefix.count || path[prefix.count] == UInt8(ascii: "/")
         }
@@ -170,7 +182,7 @@ struct GlobProgram: Sendable {
             var state = state
             while true {
                 let next = state | (state & skips) << 1 | (state & deep) << 2
-                if next == state { return state }
+                if (next ^ state) & skips == 0 { return next }
                 state = next
             }
         }
@@ -237,5 +249,36 @@ struct GlobProgram: Sendable {
                 }
             }
         }
+    }
+}
+
+/// A set of ASCII characters.
+struct ASCIISet: Sendable {
+    private var low: UInt64 = 0
+    private var high: UInt64 = 0
+
+    mutating func insert(_ byte: UInt8) {
+        let bit = UInt64(1) << UInt64(byte & 63)
+        if byte < 64 { low |= bit } else if byte < 128 { high |= bit }
+    }
+
+    func isSubset(of other: ASCIISet) -> Bool { low & ~other.low == 0 && high & ~other.high == 0 }
+}
+
+/// What rejects most patterns for a path without running them.
+struct PathSummary {
+    private(set) var characters = ASCIISet()
+    private(set) var componentEnds = ASCIISet()
+    private(set) var isASCII = true
+
+    init(_ path: UnsafeBufferPointer<UInt8>) {
+        var previous: UInt8?
+        for byte in path {
+            if byte >= 0x80 { isASCII = false }
+            characters.insert(byte)
+            if byte == UInt8(ascii: "/"), let previous { componentEnds.insert(previous) }
+            previous = byte
+        }
+        if let previous { componentEnds.insert(previous) }
     }
 }

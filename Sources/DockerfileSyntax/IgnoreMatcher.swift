@@ -42,34 +42,36 @@ public struct IgnoreMatcher: Sendable {
 
     /// Whether the path is left out of the context.
     public func isIgnored(_ path: String) -> Bool {
-        withPathBytes(path) { bytes, isASCII in lastMatch(bytes, isASCII: isASCII) != nil }
+        withPathBytes(path) { bytes, summary in lastMatch(bytes, summary) != nil }
     }
 
     /// True only when the directory is ignored and no pattern can bring back anything below it.
     public func canSkipDirectory(_ path: String) -> Bool {
-        withPathBytes(path) { bytes, isASCII in
-            guard let deciding = lastMatch(bytes, isASCII: isASCII) else { return false }
+        withPathBytes(path) { bytes, summary in
+            guard let deciding = lastMatch(bytes, summary) else { return false }
             guard hasNegation else { return true }
             // Rules before the deciding one are overruled by it for everything below, too.
             return !rules[deciding...].contains {
-                $0.negates && $0.program.canMatchBelow(bytes, isASCII: isASCII)
+                $0.negates && $0.program.canMatchBelow(bytes, isASCII: summary.isASCII)
             }
         }
     }
 
     /// The index of the rule that makes the path ignored, nil when it is not.
-    private func lastMatch(_ path: UnsafeBufferPointer<UInt8>, isASCII: Bool) -> Int? {
+    private func lastMatch(_ path: UnsafeBufferPointer<UInt8>, _ summary: PathSummary) -> Int? {
         if path.isEmpty { return nil }
         var deciding: Int?
         for index in stride(from: rules.count - 1, through: 0, by: -1) {
-            guard rules[index].program.matchesPathOrParent(path, isASCII: isASCII) else { continue }
+            guard rules[index].program.matchesPathOrParent(path, isASCII: summary.isASCII, summary: summary) else {
+                continue
+            }
             if !rules[index].negates { deciding = index }
             break
         }
         return deciding
     }
 
-    private func withPathBytes<R>(_ path: String, _ body: (UnsafeBufferPointer<UInt8>, Bool) -> R) -> R {
+    private func withPathBytes<R>(_ path: String, _ body: (UnsafeBufferPointer<UInt8>, PathSummary) -> R) -> R {
         var path = path
         return path.withUTF8 { bytes in
             var slice = bytes[...]
@@ -77,7 +79,7 @@ public struct IgnoreMatcher: Sendable {
             while slice.last == UInt8(ascii: "/") { slice.removeLast() }
             if slice.count == 1, slice.first == UInt8(ascii: ".") { slice.removeFirst() }
             let trimmed = UnsafeBufferPointer(rebasing: slice)
-            return body(trimmed, trimmed.allSatisfy { $0 < 0x80 })
+            return body(trimmed, PathSummary(trimmed))
         }
     }
 }

@@ -12,7 +12,7 @@ struct SubstitutionPattern {
     }
 
     /// Steps that one substitution may take; an honest one takes a few thousand.
-    private static let mostSteps = 20_000_000
+    private static let mostSteps = 4_000_000
 
     private let tokens: [Token]
     private var steps = 0

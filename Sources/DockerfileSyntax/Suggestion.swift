@@ -3,18 +3,18 @@
 
 /// The candidate that `word` was most likely meant to be, or nil when none is near.
 ///
-/// Near means at most two edits (insertion, deletion, substitution, swap of neighbours), fewer for short words.
+/// Near means at most two edits (insertion, deletion, substitution, swap of neighbours), one for up to four letters.
 /// Among equals the first candidate wins.
 public func suggest(_ word: String, among candidates: some Sequence<String>, caseSensitive: Bool = false) -> String? {
     let wanted = Array(caseSensitive ? word.utf8 : word.lowercased().utf8)
     guard !wanted.isEmpty, wanted.count <= 64 else { return nil }
-    let limit = wanted.count <= 2 ? 1 : 2
+    let limit = wanted.count <= 4 ? 1 : 2
     var best: (candidate: String, distance: Int)?
     for candidate in candidates {
         let other = Array(caseSensitive ? candidate.utf8 : candidate.lowercased().utf8)
         guard abs(other.count - wanted.count) <= limit else { continue }
         let distance = editDistance(wanted, other)
-        guard distance <= limit, distance < max(wanted.count, other.count) - 1 || distance == 1 else { continue }
+        guard distance <= limit, distance < wanted.count else { continue }
         if distance < best?.distance ?? .max { best = (candidate, distance) }
     }
     return best?.candidate
