@@ -7,6 +7,8 @@ import DockerfileSyntax
 struct EnvironmentScope: VariableLookup {
     private var values: [String: String] = [:]
     private var names: [String] = []
+    /// `NAME=value` in order. Kept, not computed, so that steps with the same variables share it.
+    private(set) var entries: [String] = []
 
     init() {}
 
@@ -16,8 +18,12 @@ struct EnvironmentScope: VariableLookup {
     }
 
     mutating func set(_ name: String, _ value: String) {
-        if values.updateValue(value, forKey: name) != nil { names.removeAll { $0 == name } }
+        if values.updateValue(value, forKey: name) != nil, let index = names.firstIndex(of: name) {
+            names.remove(at: index)
+            entries.remove(at: index)
+        }
         names.append(name)
+        entries.append("\(name)=\(value)")
     }
 
     mutating func set(entry: String) {
@@ -26,14 +32,11 @@ struct EnvironmentScope: VariableLookup {
     }
 
     func value(of name: String) -> String? { values[name] }
-
-    var keys: [String] { names }
-
-    var entries: [String] { names.map { "\($0)=\(values[$0] ?? "")" } }
 }
 
 /// The name and the value of `NAME=value`; no `=` means an empty value.
 func splitEnvironmentEntry(_ entry: String) -> (name: String, value: String) {
-    guard let equals = entry.firstIndex(of: "=") else { return (entry, "") }
-    return (String(entry[..<equals]), String(entry[entry.index(after: equals)...]))
+    // By bytes: a combining mark that follows would hide a `=` from a search by characters.
+    guard let equals = entry.utf8.firstIndex(of: UInt8(ascii: "=")) else { return (entry, "") }
+    return (String(entry[..<equals]), String(entry[entry.utf8.index(after: equals)...]))
 }

@@ -63,7 +63,7 @@ private struct Lowering {
 
     func build(_ log: inout DiagnosticCollector) throws -> LoweredBuild {
         var plans: [Int: StagePlan] = [:]
-        var contextPaths: Set<String> = []
+        var contextPaths: [String] = []
         var used = stages.global.declared.intersection(stages.request.buildArguments.keys)
         for node in stages.reachable {
             var parent: StagePlan?
@@ -76,7 +76,7 @@ private struct Lowering {
             var evaluator = StageEvaluator(node, parent: parent, image: image, in: stages)
             evaluator.run(&log)
             plans[node.index] = evaluator.plan
-            contextPaths.formUnion(evaluator.contextPaths)
+            contextPaths += evaluator.contextPaths
             used.formUnion(evaluator.usedArguments)
         }
         try log.throwIfAny()
@@ -101,10 +101,13 @@ private struct Lowering {
         )
     }
 
-    private func localOp(_ paths: Set<String>) -> LocalOp {
-        LocalOp(
+    private func localOp(_ paths: [String]) -> LocalOp {
+        // Names that Unicode calls equal are different files.
+        let relative = Set(paths.map { Array($0.utf8.dropFirst()) })
+        let sorted = relative.contains([]) ? [] : relative.sorted { $0.lexicographicallyPrecedes($1) }
+        return LocalOp(
             name: stages.request.contextName,
-            followPaths: paths.contains("/") ? [] : paths.map { String($0.dropFirst()) }.sorted(),
+            followPaths: sorted.map { String(decoding: $0, as: UTF8.self) },
             excludePatterns: stages.request.ignorePatterns
         )
     }

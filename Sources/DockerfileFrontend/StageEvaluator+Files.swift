@@ -91,7 +91,7 @@ extension StageEvaluator {
                     nextStep: "Sources are relative to the build context: build with a directory above it as context."
                 )
             }
-            contextPaths.insert(copy.source)
+            contextPaths.append(copy.source)
         }
         return .copy(copy, from: .origin(step.origin))
     }

@@ -9,14 +9,12 @@ extension StageEvaluator {
         let pairs = try expand(instruction)
         for (name, value) in pairs {
             plan.environment.set(name, value)
-            var env = plan.config.env
             let entry = "\(name)=\(value)"
-            if let index = env.firstIndex(where: { splitEnvironmentEntry($0).name == name }) {
-                env[index] = entry
+            if let index = configEnvironment.firstIndex(where: { splitEnvironmentEntry($0).name == name }) {
+                configEnvironment[index] = entry
             } else {
-                env.append(entry)
+                configEnvironment.append(entry)
             }
-            plan.config.env = env
         }
         record("ENV" + pairs.map { " \($0.name)=\($0.value)" }.joined())
     }
@@ -93,12 +91,16 @@ extension StageEvaluator {
             for piece in pieces {
                 do throws(LoweringFailure) {
                     ports += try PortSpec.parse(piece)
+                    // Three protocols of 65536 ports, with room for repetition.
+                    guard ports.count <= 1 << 20 else { throw LoweringFailure("EXPOSE names too many ports") }
                 } catch {
                     throw LoweringFailure(error.message, word.range)
                 }
             }
         }
-        plan.config.exposedPorts.formUnion(ports)
+        var seen: Set<String> = []
+        ports = ports.filter { seen.insert($0).inserted }
+        plan.config.exposedPorts.formUnion(seen)
         record("EXPOSE " + GoText.list(ports))
     }
 

@@ -8,6 +8,8 @@ import OCI
 /// Goes through the instructions of one stage: variables, config, history, steps.
 struct StageEvaluator {
     static let historyComment = "buildkit.dockerfile.v0"
+    /// Beyond it no registry would take the config, and a few lines of text could ask for any amount of memory.
+    static let historyLimit = 16 << 20
 
     let request: LoweringRequest
     let global: GlobalScope
@@ -16,10 +18,14 @@ struct StageEvaluator {
     let ignoresCache: Bool
     var plan: StagePlan
     var namer: StepNamer
+    /// History and variables of the config; put into it when the stage is done, because that costs a walk over them.
+    private var history: [History]
+    var configEnvironment: [String]
+    private var historySize = 0
     /// Whether this stage itself said CMD.
     var hasCommand = false
     /// Sources in the build context, as they are in the step: absolute.
-    var contextPaths: Set<String> = []
+    var contextPaths: [String] = []
     /// Build arguments that took effect.
     var usedArguments: Set<String> = []
 
@@ -62,6 +68,8 @@ struct StageEvaluator {
             arguments: parent?.arguments ?? [],
             platform: platform
         )
+        history = config.history
+        configEnvironment = config.env
         if let image, case .image(let key) = node.base {
             plan.baseMetadata = BuildVertex.Metadata(
                 name: namer.next("FROM " + image.displayName(for: key)),
@@ -76,10 +84,16 @@ struct StageEvaluator {
         for step in plan.node.instructions {
             do throws(LoweringFailure) {
                 try evaluate(step)
+                guard historySize <= Self.historyLimit else {
+                    throw LoweringFailure("the history of this stage is larger than \(Self.historyLimit) bytes")
+                }
             } catch {
                 log.report(step.relocate(error), at: step.range)
+                if historySize > Self.historyLimit { return }
             }
         }
+        plan.config.history = history
+        plan.config.env = configEnvironment
     }
 
     private mutating func evaluate(_ step: StageInstruction) throws(LoweringFailure) {
@@ -110,7 +124,8 @@ struct StageEvaluator {
     func expand(_ word: Word) throws(LoweringFailure) -> String { try expander.expand(word, in: plan.environment) }
 
     mutating func record(_ createdBy: String, makesLayer: Bool = false) {
-        plan.config.history.append(
+        historySize += createdBy.utf8.count
+        history.append(
             History(created: nil, createdBy: createdBy, comment: Self.historyComment, emptyLayer: !makesLayer)
         )
     }

@@ -52,6 +52,6 @@ struct StepNamer {
 /// The instruction's text for the display: variables replaced, keyword in capitals.
 func displayText(_ text: String, _ expander: WordExpander, _ environment: EnvironmentScope) -> String {
     let expanded = (try? expander.expand(text, environment: environment)) ?? text
-    guard let space = expanded.firstIndex(of: " ") else { return expanded.uppercased() }
+    guard let space = expanded.utf8.firstIndex(of: UInt8(ascii: " ")) else { return expanded.uppercased() }
     return expanded[..<space].uppercased() + expanded[space...]
 }
