@@ -10,6 +10,7 @@ set -eu
 failed=
 Scripts/format.sh --check || failed="$failed format"
 Scripts/layer-check || failed="$failed layers"
+Scripts/layer-check-test.sh || failed="$failed layer-check-test"
 if command -v shellcheck >/dev/null 2>&1; then
     shellcheck --external-sources --source-path=SCRIPTDIR Scripts/*.sh .ci/run || failed="$failed shellcheck"
 else
