@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Glibc
+import LinuxSystem
+
+extension DirectoryChangeSink {
+    /// Owner, then mode (a change of owner clears setuid), then attributes (it clears capabilities too).
+    func restore(_ metadata: EntryMetadata, of fd: CInt, path: RawPath) throws {
+        try setOwner(of: fd, uid: metadata.uid, gid: metadata.gid)
+        try setPermissions(of: fd, metadata.mode)
+        for attribute in metadata.xattrs {
+            try restore(attribute, path) { () throws(SystemError) in
+                try setExtendedAttribute(of: fd, attribute.name, attribute.value)
+            }
+        }
+    }
+
+    /// For what cannot be opened: symlinks, devices, fifos.
+    func restoreAttributes(_ metadata: EntryMetadata, at parent: CInt, _ name: RawPath, path: RawPath) throws {
+        for attribute in metadata.xattrs {
+            try restore(attribute, path) { () throws(SystemError) in
+                try setExtendedAttribute(at: parent, name, attribute.name, attribute.value)
+            }
+        }
+    }
+
+    func restoreDirectory(_ fd: CInt, _ path: RawPath, _ metadata: EntryMetadata) throws {
+        try restore(metadata, of: fd, path: path)
+        let inode = try status(of: fd).inode
+        delayedTimes[inode] = DelayedTime(path: path, time: metadata.mtime)
+        implied[inode] = nil
+    }
+
+    private func restore(
+        _ attribute: ExtendedAttribute,
+        _ path: RawPath,
+        _ set: () throws(SystemError) -> Void
+    ) throws {
+        // An archive must not speak overlayfs's private language: a redirect would read any lower directory.
+        guard !attribute.isOverlay else { return result.skip(path, "\(attribute.name) belongs to overlayfs") }
+        do throws(SystemError) {
+            try set()
+        } catch {
+            guard tolerates(error.errno, attribute) else { throw error }
+            result.skip(path, "cannot set \(attribute.name): \(error.reason)")
+        }
+    }
+
+    /// File systems without an attribute's namespace, and namespaces that need the host's root, are not the image's
+    /// fault; a lost capability would be a file that no longer works.
+    private func tolerates(_ number: Int32, _ attribute: ExtendedAttribute) -> Bool {
+        let isSecurity = attribute.name.hasPrefix("security.")
+        switch number {
+        case ENOTSUP: return !isSecurity
+        // user.* is refused on symlinks and devices, whoever asks.
+        case EPERM: return options.devices == .skip || attribute.name.hasPrefix("user.")
+        default: return false
+        }
+    }
+
+    // MARK: - Directories
+
+    func imply(_ path: RawPath, _ fd: CInt, replacedWhiteout: Bool) throws {
+        let inode = try status(of: fd).inode
+        if let owner = options.owner { try setOwner(of: fd, uid: owner.uid, gid: owner.gid) }
+        try setPermissions(of: fd, 0o755)
+        delayedTimes[inode] = DelayedTime(path: path, time: FileTime(seconds: 0))
+        if replacedWhiteout, let overlay = options.overlay {
+            // What was below is gone, so there is nothing to inherit from.
+            try setExtendedAttribute(of: fd, overlay.opaqueAttribute, [UInt8(ascii: "y")])
+        } else {
+            implied[inode] = canonicalPath(fd) ?? path
+        }
+    }
+
+    /// The path below the root with symlinks resolved, as the kernel sees it.
+    private func canonicalPath(_ fd: CInt) -> RawPath? {
+        guard let base = try? readLink(RawPath("/proc/self/fd/\(root)")),
+            let full = try? readLink(RawPath("/proc/self/fd/\(fd)")),
+            full.bytes.starts(with: base.bytes)
+        else { return nil }
+        return RawPath(bytes: full.bytes.dropFirst(base.bytes.count).drop { $0 == slash })
+    }
+
+    /// Times come last: every name made in a directory changes its time.
+    func restoreDirectoryTimes() throws {
+        for (inode, delayed) in delayedTimes {
+            try naming(delayed.path) {
+                let fd: OwnedFD
+                do throws(SystemError) {
+                    fd = try openInRoot(root, delayed.path, [.directory])
+                } catch {
+                    // Removed, or replaced, by a later entry.
+                    if error.isNotFound || error.errno == ELOOP { return }
+                    throw error
+                }
+                if try status(of: fd.raw).inode == inode { try setTimes(of: fd.raw, delayed.time) }
+            }
+        }
+    }
+}
