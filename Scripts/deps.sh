@@ -46,10 +46,10 @@ is_debian() {
 }
 
 if ! is_debian; then
-    say "This is not a Debian system. Please install what these Debian packages hold:"
+    say "This is not a Debian system. What these Debian packages hold is needed:"
     # shellcheck disable=SC2086  # a list
     printf '  %s\n' $wanted | sort -u >&2
-    die "then run this again with GALLEY_SKIP_DEPS=1"
+    die "packages missing; with these in place, run this again with GALLEY_SKIP_DEPS=1"
 fi
 
 missing=
