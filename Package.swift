@@ -77,7 +77,7 @@ let package = Package(
             "BuildOps",
             [
                 "OCI", "LinuxSystem", "Archive", "Content", "Executor", "Solver", "Snapshots", "BuildDefinition",
-                "DockerfileSyntax",
+                "DockerfileSyntax", "BuildCache",
             ]
         ),
         module("Exporters", ["OCI", "LinuxSystem", "Archive", "Content", "Snapshots", "Solver"]),

@@ -25,6 +25,9 @@ public protocol Snapshotter: Sendable {
     /// - Parameter stubs: a directory whose content appears where no layer has anything, or nil.
     func writableTree(_ layers: [SnapshotID], changes: PendingSnapshot, stubs: RawPath?) throws -> MergedTree
 
+    /// Gives the new layer's root directory the owner, mode, times and attributes that the merged root has.
+    func copyRootMetadata(from layers: [SnapshotID], to pending: PendingSnapshot) throws
+
     /// Makes the tree a layer for good. What it holds must be complete.
     func publish(_ pending: PendingSnapshot) throws -> SnapshotID
 

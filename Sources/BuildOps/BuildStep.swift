@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+public import BuildDefinition
+import LinuxSystem
+import OCI
+public import Solver
+
+/// A vertex of the build graph as a step that the solver can do.
+public final class BuildStep: SolverOp {
+    public let vertex: BuildVertex
+    let environment: StepEnvironment
+    private let source: Source
+
+    private enum Source: Sendable {
+        case none
+        case image(any ImageLayers)
+        case context(ContextScan)
+    }
+
+    public init(_ vertex: BuildVertex, _ environment: StepEnvironment) {
+        self.vertex = vertex
+        self.environment = environment
+        source =
+            switch vertex.op {
+            case .image(let op): .image(environment.images(op, vertex.info))
+            case .local(let op): .context(ContextScan(op, vertex.info, environment))
+            case .exec, .file: .none
+            }
+    }
+
+    public var info: VertexInfo { vertex.info }
+    public var ignoresCache: Bool { vertex.metadata.ignoresCache }
+
+    public var isSource: Bool {
+        switch source {
+        case .none: false
+        case .image, .context: true
+        }
+    }
+
+    public func definitionKey(inputs: [CacheKey]) async throws -> CacheKey {
+        switch source {
+        case .image:
+            return key("image", inputs: [])
+        case .context(let scan):
+            return CacheKey(Digest.sha256("context \(try await scan.tree().digest)"))
+        case .none:
+            return key("step", inputs: inputs)
+        }
+    }
+
+    private func key(_ kind: StaticString, inputs: [CacheKey], content: Digest? = nil) -> CacheKey {
+        var encoder = CanonicalEncoder()
+        encoder.append(kind, bytes: vertex.op.cacheBytes)
+        encoder.append("inputs", inputs.map(\.description))
+        encoder.append("content", content?.description)
+        return CacheKey(Digest.sha256(encoder.bytes))
+    }
+
+    public func contentKey(inputs: [StepValue]) async throws -> CacheKey? {
+        guard case .file(let op) = vertex.op else { return nil }
+        let content = try await FileStep(op, environment).contentDigest(inputs)
+        let base = op.hasBase ? [inputs[0].identity] : []
+        return key("content", inputs: base, content: content)
+    }
+
+    public func execute(inputs: [StepValue]) async throws -> StepValue {
+        switch vertex.op {
+        case .image:
+            guard case .image(let layers) = source else { preconditionFailure("an image step has an image") }
+            let identity = try await definitionKey(inputs: [])
+            return StepValue(identity: identity, content: .tree(LayerStack(image: layers)))
+        case .local:
+            guard case .context(let scan) = source else { preconditionFailure("a local step has a context") }
+            let tree = try await scan.tree()
+            return StepValue(identity: try await definitionKey(inputs: []), content: .directory(tree))
+        case .file(let op):
+            // Equal content on an equal base is an equal result, whichever way it came about.
+            let identity = try await contentKey(inputs: inputs)
+            let result = try await FileStep(op, environment).run(inputs)
+            let unique = CacheKey(Digest.sha256("changed while copied \(UInt64.random(in: 0 ... .max))"))
+            return StepValue(
+                identity: result.sourceChanged ? unique : identity ?? unique,
+                content: .tree(LayerStack(result.layers))
+            )
+        case .exec(let op):
+            let layers = try await ExecStep(op, vertex.info, environment).run(inputs)
+            // What a command makes may differ each time, so each time has an identity of its own.
+            let identity = CacheKey(Digest.sha256("run \(UInt64.random(in: 0 ... .max)) \(layers)"))
+            return StepValue(identity: identity, content: .tree(LayerStack(layers)))
+        }
+    }
+
+    public func announceUnused() {
+        if case .image(let layers) = source { layers.announceUnused() }
+    }
+}
+
+/// The scan of a local directory, made once.
+final class ContextScan: Sendable {
+    let op: LocalOp
+    let environment: StepEnvironment
+    private let info: VertexInfo
+    private let memo = OnceTask<ContextTree>()
+
+    init(_ op: LocalOp, _ info: VertexInfo, _ environment: StepEnvironment) {
+        self.op = op
+        self.info = info
+        self.environment = environment
+    }
+
+    func tree() async throws -> ContextTree { try await memo.value { try await self.scan() } }
+
+    private func scan() async throws -> ContextTree {
+        environment.events.send(.started(info, at: environment.now()))
+        do {
+            let tree = try await blocking { try self.scanBlocking() }
+            environment.events.send(.completed(info.id, .succeeded, at: environment.now()))
+            return tree
+        } catch {
+            environment.events.send(.completed(info.id, .failed(message: "\(error)"), at: environment.now()))
+            throw error
+        }
+    }
+}
+
+/// The result of one task, made when first asked for and shared by all who ask.
+actor OnceTask<Value: Sendable> {
+    private var task: Task<Value, any Error>?
+
+    /// When the asking task is cancelled, so is the work: whoever shares it belongs to the same build.
+    func value(_ make: @escaping @Sendable () async throws -> Value) async throws -> Value {
+        let task = self.task ?? Task { try await make() }
+        self.task = task
+        return try await withTaskCancellationHandler {
+            try await task.value
+        } onCancel: {
+            task.cancel()
+        }
+    }
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildCache
+import DockerfileSyntax
+import LinuxSystem
+import OCI
+
+/// Reads a directory that steps copy from: one `stat` for a file that was read before, its bytes only when it changed.
+struct ContextScanner {
+    /// Times closer to the scan than this are not trusted: the file may change again within one tick of its clock.
+    private static let clockGranularity: Int64 = 20_000_000
+
+    private let root: SharedFD
+    private let ignore: IgnoreMatcher
+    private var selection: PathSelection
+    private var needsEverything = false
+    private let known: [FileFingerprint: Digest]
+    private let started = FileTime.now
+    /// To be remembered for the next scan.
+    private(set) var remembered: [FileFingerprint: Digest] = [:]
+    private(set) var hashedFiles = 0
+    private var directories: [RawPath: [ContextEntry]] = [:]
+
+    init(root: SharedFD, ignore: IgnoreMatcher, followPaths: [String], known: [FileFingerprint: Digest]) {
+        self.root = root
+        self.ignore = ignore
+        selection = PathSelection(followPaths)
+        self.known = known
+    }
+
+    mutating func scan() throws -> ContextTree {
+        try scan(root.raw, RawPath(""), included: selection.isEverything)
+        if needsEverything {
+            // A step reads through a symlink, which may lead anywhere in the context.
+            selection = PathSelection([])
+            directories = [:]
+            try scan(root.raw, RawPath(""), included: true)
+        }
+        let ignore = ignore
+        return ContextTree(root: root, directories: directories) { ignore.isIgnored($0.description) }
+    }
+
+    /// - Parameter included: a directory above was named whole by a step.
+    private mutating func scan(_ directory: CInt, _ path: RawPath, included: Bool) throws {
+        var entries: [ContextEntry] = []
+        for found in try readDirectory(directory).sorted(by: { $0.name < $1.name }) {
+            let child = path.appending(found.name)
+            let match = included ? PathSelection.Match.whole : selection.match(child)
+            guard match != .none else { continue }
+            let text = child.description
+            let ignored = ignore.isIgnored(text)
+            guard let status = try statusIfPresent(at: directory, found.name) else { continue }
+            if status.kind == .directory {
+                if ignored, ignore.canSkipDirectory(text) { continue }
+                try scanDirectory(found.name, in: directory, child, included: match == .whole)
+                // An ignored directory is there only to hold what an exception brought back.
+                if ignored, directories[child]?.isEmpty ?? true {
+                    directories[child] = nil
+                    continue
+                }
+            } else if ignored {
+                continue
+            }
+            if status.kind == .symlink, !included, !selection.isEverything { needsEverything = true }
+            entries.append(try entry(found.name, status, in: directory, child))
+        }
+        directories[path] = entries
+    }
+
+    private mutating func scanDirectory(
+        _ name: RawPath,
+        in directory: CInt,
+        _ path: RawPath,
+        included: Bool
+    ) throws {
+        let fd: OwnedFD
+        do throws(SystemError) {
+            fd = try open(at: directory, name, [.directory, .noFollow])
+        } catch {
+            if error.isNotFound { return }
+            throw BuildOpsError(
+                .contextUnreadable,
+                "cannot read the directory \"\(path)\" of the build context: \(error.reason)",
+                nextStep: "make it readable, or add \"\(path)\" to .dockerignore"
+            )
+        }
+        try scan(fd.raw, path, included: included)
+    }
+
+    private mutating func entry(
+        _ name: RawPath,
+        _ status: FileStatus,
+        in directory: CInt,
+        _ path: RawPath
+    ) throws -> ContextEntry {
+        var entry = ContextEntry(name: name, status: status)
+        switch status.kind {
+        case .symlink: entry.linkTarget = try readLink(at: directory, name)
+        case .regular: entry.digest = try digest(name, status, in: directory, path)
+        default: break
+        }
+        return entry
+    }
+
+    private mutating func digest(
+        _ name: RawPath,
+        _ status: FileStatus,
+        in directory: CInt,
+        _ path: RawPath
+    ) throws -> Digest {
+        let fingerprint = FileFingerprint(status)
+        if let digest = known[fingerprint] {
+            remembered[fingerprint] = digest
+            return digest
+        }
+        do throws(SystemError) {
+            let fd = try open(at: directory, name, [.readOnly, .noFollow])
+            let digest = try contentDigest(of: fd.raw)
+            hashedFiles += 1
+            // Only a file that stood still while it was read, and for long enough before, is remembered.
+            let after = FileFingerprint(try LinuxSystem.status(of: fd.raw))
+            if after == fingerprint, isSettled(status) { remembered[fingerprint] = digest }
+            return digest
+        } catch {
+            throw BuildOpsError(
+                .contextUnreadable,
+                "cannot read \"\(path)\" of the build context: \(error.reason)",
+                nextStep: "make it readable, or add \"\(path)\" to .dockerignore"
+            )
+        }
+    }
+
+    private func isSettled(_ status: FileStatus) -> Bool {
+        let age =
+            (started.seconds - status.changed.seconds) * 1_000_000_000
+            + Int64(started.nanoseconds) - Int64(status.changed.nanoseconds)
+        return age > Self.clockGranularity
+    }
+}
+
+extension FileFingerprint {
+    init(_ status: FileStatus) {
+        self.init(
+            device: status.device,
+            inode: status.inode,
+            size: status.size,
+            modifiedSeconds: status.modified.seconds,
+            modifiedNanoseconds: status.modified.nanoseconds,
+            changedSeconds: status.changed.seconds,
+            changedNanoseconds: status.changed.nanoseconds
+        )
+    }
+}
+
+/// The digest of a file's bytes, and of its extended attributes if it has any that a copy keeps.
+func contentDigest(of fd: CInt) throws(SystemError) -> Digest {
+    var hasher = Digest.Hasher()
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
+    defer { buffer.deallocate() }
+    while true {
+        let count = try readBytes(fd, into: buffer)
+        if count == 0 { break }
+        hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+    }
+    let names = try extendedAttributeNames(of: fd).filter(isCopiedAttribute).sorted()
+    if names.isEmpty { return hasher.finalize() }
+    var combined = Digest.Hasher()
+    combined.update(hasher.finalize().hex)
+    for name in names {
+        let value = try extendedAttribute(of: fd, name) ?? []
+        combined.update("\(name)=\(value.count):")
+        combined.update(value)
+    }
+    return combined.finalize()
+}
+
+/// Whether a copy keeps the attribute: not what belongs to the host or to overlayfs.
+func isCopiedAttribute(_ name: String) -> Bool {
+    !(name.hasPrefix("trusted.overlay.") || name.hasPrefix("user.overlay.") || name == "security.selinux"
+        || name == "security.ima" || name == "security.evm" || name.hasPrefix("security.SMACK64")
+        || name.hasPrefix("system.posix_acl_"))
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Archive
+import BuildCache
+import BuildDefinition
+import LinuxSystem
+import OCI
+import Snapshots
+
+/// Makes the layer of a COPY, ADD or WORKDIR.
+struct FileStep {
+    struct Result {
+        var layers: [SnapshotID]
+        /// A source changed while it was copied.
+        var sourceChanged: Bool
+    }
+
+    private let op: FileOp
+    private let environment: StepEnvironment
+
+    init(_ op: FileOp, _ environment: StepEnvironment) {
+        self.op = op
+        self.environment = environment
+    }
+
+    // MARK: Content
+
+    /// The digest of all that the copies read.
+    func contentDigest(_ inputs: [StepValue]) async throws -> Digest {
+        var hasher = Digest.Hasher()
+        for action in op.actions {
+            guard case .copy(let copy) = action else { continue }
+            hasher.update(try await selectionDigest(copy, inputs[copy.input]).hex)
+        }
+        return hasher.finalize()
+    }
+
+    private func selectionDigest(_ copy: FileCopy, _ input: StepValue) async throws -> Digest {
+        let key = Digest.sha256("\(input.identity) \(copy.allowsWildcards) \(copy.source)")
+        let memory = environment.selectionDigests
+        if case .tree = input.content, let known = try await blocking({ try memory.load(key) }) { return known }
+        let source = try await open(input)
+        return try await blocking {
+            let digest = try source.digest(of: try source.sources(of: copy))
+            if case .tree = input.content { try memory.save(key, digest) }
+            return digest
+        }
+    }
+
+    private func open(_ input: StepValue) async throws -> any SourceTree {
+        switch input.content {
+        case .directory(let context):
+            return ContextSource(context: context)
+        case .tree(let stack):
+            let layers = try await stack.snapshots()
+            let snapshotter = environment.snapshotter
+            return try await blocking {
+                let tree = try snapshotter.readTree(layers)
+                return StageSource(tree: MergedRoot(owner: tree, root: tree.root.raw))
+            }
+        }
+    }
+
+    // MARK: Running
+
+    func run(_ inputs: [StepValue]) async throws -> Result {
+        let base = op.hasBase ? try await inputs[0].layers() : []
+        var sources: [Int: any SourceTree] = [:]
+        for case .copy(let copy) in op.actions where sources[copy.input] == nil {
+            sources[copy.input] = try await open(inputs[copy.input])
+        }
+        let opened = sources
+        let cancellation = CancellationFlag()
+        return try await withTaskCancellationHandler {
+            try await blocking { try runBlocking(base, opened, cancellation) }
+        } onCancel: {
+            cancellation.cancel()
+        }
+    }
+
+    private func runBlocking(
+        _ base: [SnapshotID],
+        _ sources: [Int: any SourceTree],
+        _ cancellation: CancellationFlag
+    ) throws -> Result {
+        let snapshotter = environment.snapshotter
+        let pending = try snapshotter.begin()
+        let tree = try snapshotter.readTree(base)
+        try snapshotter.copyRootMetadata(from: base, to: pending)
+        let target = LayerTarget(layer: pending.directory.raw, base: tree.root.raw)
+        target.rootTime = try status(of: pending.directory.raw).modified
+        var changed = false
+        for action in op.actions {
+            switch action {
+            case .makeDirectory(let make):
+                try makeDirectory(make, target)
+            case .makeFile(let make):
+                try makeFile(make, target)
+            case .copy(let copy):
+                guard let source = sources[copy.input] else { preconditionFailure("every copied input was opened") }
+                changed = try self.copy(copy, source, target, base, pending, cancellation) || changed
+            }
+        }
+        try target.finish()
+        return Result(layers: base + [try snapshotter.publish(pending)], sourceChanged: changed)
+    }
+
+    private func makeDirectory(_ make: FileMakeDirectory, _ target: LayerTarget) throws {
+        let owner = try make.owner.map { try OwnerLookup(root: target.base).owner($0.text) }
+        let path = try target.resolve(RawPath(make.path))
+        if let there = try target.status(path), there.kind == .directory { return }
+        try target.ensureDirectory(path, owner: owner, permissions: make.permissions)
+    }
+
+    private func makeFile(_ make: FileMakeFile, _ target: LayerTarget) throws {
+        var path = try target.resolve(RawPath(make.path))
+        if let there = try target.status(path), there.kind == .directory {
+            throw BuildOpsError(.conflict, "cannot replace the directory /\(path) with a file")
+        }
+        if path.isEmpty { path = RawPath(make.path) }
+        let parent = parentPath(path)
+        try target.ensureDirectory(parent, owner: nil)
+        let directory = try openInRoot(target.layer, parent, [.directory], resolve: [.inRoot, .noSymlinks])
+        let name = path.lastComponent ?? path
+        if try statusIfPresent(at: directory.raw, name) != nil { try removeFile(at: directory.raw, name) }
+        let fd = try LinuxSystem.open(at: directory.raw, name, [.writeOnly, .create, .exclusive], mode: 0o600)
+        try writeBytes(fd.raw, make.content)
+        try setOwner(of: fd.raw, uid: 0, gid: 0)
+        try setPermissions(of: fd.raw, make.permissions)
+        // Text of the Dockerfile has no time of its own: it gets its directory's.
+        try setTimes(of: fd.raw, try target.directoryTime(parent))
+    }
+
+    private func copy(
+        _ copy: FileCopy,
+        _ source: any SourceTree,
+        _ target: LayerTarget,
+        _ base: [SnapshotID],
+        _ pending: PendingSnapshot,
+        _ cancellation: CancellationFlag
+    ) throws -> Bool {
+        let items = try source.sources(of: copy)
+        let owner = try copy.owner.map { try OwnerLookup(root: target.base).owner($0.text) }
+        let copier = TreeCopier(
+            from: source,
+            to: target,
+            owner: owner,
+            permissions: copy.permissions,
+            checkCancellation: cancellation.check,
+            progress: { _ in }
+        )
+        let endsInSlash = copy.destination.hasSuffix("/") || copy.destinationIsDirectory || items.count > 1
+        let destination = try target.resolve(RawPath(copy.destination))
+        for item in items {
+            if copy.unpacksArchives, item.status.kind == .regular,
+                let compression = try ArchiveSource(source, item).compression()
+            {
+                try target.ensureDirectory(destination, owner: owner, permissions: copy.permissions ?? 0o755)
+                try ArchiveSource(source, item).unpack(
+                    compression,
+                    into: destination,
+                    base: base,
+                    pending: pending,
+                    target: target,
+                    environment: environment,
+                    owner: owner,
+                    cancellation: cancellation
+                )
+                continue
+            }
+            var path = destination
+            if item.status.kind != .directory {
+                let isDirectory = try target.status(destination)?.kind == .directory
+                if endsInSlash || isDirectory || destination.isEmpty { path = destination.appending(item.name) }
+            }
+            try copier.copy(item, to: path)
+        }
+        return copier.sourceChanged
+    }
+}
+
+/// Tells a blocking thread that its task was cancelled.
+final class CancellationFlag: Sendable {
+    private let flag = Monitor(false)
+
+    func cancel() { flag.withLock { $0 = true } }
+
+    func check() throws {
+        if flag.withLock({ $0 }) { throw CancellationError() }
+    }
+}

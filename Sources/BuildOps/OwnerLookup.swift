@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import LinuxSystem
+
+/// Finds the numbers behind `--chown=user:group` in an image's own passwd and group files.
+struct OwnerLookup {
+    /// Root of the tree that the files are copied into.
+    let root: CInt
+
+    /// A number given as user without a group is the group's number too; a name brings its group from passwd (as in
+    /// BuildKit).
+    func owner(_ text: String) throws -> (uid: UInt32, gid: UInt32) {
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        var uid: UInt32 = 0
+        var gid: UInt32 = 0
+        if let user = parts.first, !user.isEmpty {
+            if let number = UInt32(user) {
+                (uid, gid) = (number, number)
+            } else {
+                guard let fields = try fields(of: user, in: "etc/passwd"), fields.count >= 4,
+                    let found = UInt32(fields[2]), let group = UInt32(fields[3])
+                else { throw unknown("user", user, "/etc/passwd") }
+                (uid, gid) = (found, group)
+            }
+        }
+        if parts.count > 1, !parts[1].isEmpty {
+            if let number = UInt32(parts[1]) {
+                gid = number
+            } else {
+                guard let fields = try fields(of: parts[1], in: "etc/group"), fields.count >= 3,
+                    let found = UInt32(fields[2])
+                else { throw unknown("group", parts[1], "/etc/group") }
+                gid = found
+            }
+        }
+        return (uid, gid)
+    }
+
+    private func fields(of name: String, in file: String) throws -> [Substring]? {
+        let fd: OwnedFD
+        do throws(SystemError) {
+            fd = try openInRoot(root, RawPath(file), [.readOnly, .nonBlocking])
+        } catch {
+            if error.isNotFound { return nil }
+            throw error
+        }
+        guard try status(of: fd.raw).kind == .regular else { return nil }
+        let text = String(decoding: try readAll(fd.raw, limit: 8 << 20, path: file), as: UTF8.self)
+        for line in text.split(separator: "\n") {
+            let fields = line.split(separator: ":", omittingEmptySubsequences: false)
+            if fields.first.map(String.init) == name { return fields }
+        }
+        return nil
+    }
+
+    private func unknown(_ kind: String, _ name: String, _ file: String) -> BuildOpsError {
+        BuildOpsError(
+            .unknownUser,
+            "unable to find \(kind) \(name): no matching entry in \(file) of the image",
+            nextStep: "create the \(kind) in an earlier step of this stage, or use a number"
+        )
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import LinuxSystem
+import OCI
+
+/// What a copy reads from: a stage's merged tree, or the build context as it was scanned. Paths have no leading slash,
+/// no `.` or `..`, and are relative to the tree's root.
+protocol SourceTree: Sendable {
+    var root: CInt { get }
+    /// True for a tree whose files keep their owners when they are copied.
+    var keepsOwners: Bool { get }
+    /// The entry itself, not what a symlink leads to; `path` has no symlink before its last component.
+    func status(_ path: RawPath) throws -> FileStatus?
+    func linkTarget(_ path: RawPath) throws -> RawPath
+    /// Names in byte order; `directory` is open.
+    func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath]
+    /// Digest of a regular file's bytes and attributes.
+    func digest(_ path: RawPath, _ name: RawPath, in directory: CInt) throws -> Digest
+    /// What to say when there is nothing at `path`.
+    func missing(_ path: String) -> BuildOpsError
+}
+
+/// Layers of a stage or an image, mounted read-only.
+struct StageSource: SourceTree {
+    let tree: MergedRoot
+    let keepsOwners = true
+
+    var root: CInt { tree.root }
+
+    func status(_ path: RawPath) throws -> FileStatus? {
+        if path.isEmpty { return try LinuxSystem.status(of: root) }
+        return try statusIfPresent(at: root, path)
+    }
+
+    func linkTarget(_ path: RawPath) throws -> RawPath { try readLink(at: root, path) }
+
+    func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath] {
+        try readDirectory(directory).map(\.name).sorted()
+    }
+
+    func digest(_ path: RawPath, _ name: RawPath, in directory: CInt) throws -> Digest {
+        let fd = try open(at: directory, name, [.readOnly, .noFollow])
+        return try contentDigest(of: fd.raw)
+    }
+
+    func missing(_ path: String) -> BuildOpsError {
+        BuildOpsError(
+            .sourceMissing,
+            "\"\(path)\": not found",
+            nextStep: "nothing is there in the stage or image that is copied from; check the path in its last step"
+        )
+    }
+}
+
+/// The build context.
+struct ContextSource: SourceTree {
+    let context: ContextTree
+    let keepsOwners = false
+
+    var root: CInt { context.root.raw }
+
+    func status(_ path: RawPath) throws -> FileStatus? {
+        if path.isEmpty { return try LinuxSystem.status(of: root) }
+        return context.entry(path)?.status
+    }
+
+    func linkTarget(_ path: RawPath) throws -> RawPath {
+        context.entry(path)?.linkTarget ?? RawPath("")
+    }
+
+    func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath] {
+        (context.directories[path] ?? []).map(\.name)
+    }
+
+    func digest(_ path: RawPath, _ name: RawPath, in directory: CInt) throws -> Digest {
+        guard let digest = context.entry(path)?.digest else { throw missing(path.description) }
+        return digest
+    }
+
+    func missing(_ path: String) -> BuildOpsError {
+        let relative = RawPath(path).components.reduce(RawPath("")) { $0.appending($1) }
+        if (try? statusIfPresent(at: root, relative)) != nil, context.isIgnored(relative) {
+            return BuildOpsError(
+                .sourceIgnored,
+                "\"\(path)\": not found: it is in the build context but .dockerignore excludes it",
+                nextStep: "add a line \"!\(relative)\" to .dockerignore, or do not copy it"
+            )
+        }
+        return BuildOpsError(
+            .sourceMissing,
+            "\"\(path)\": not found in the build context",
+            nextStep: "paths are relative to the context directory given on the command line, not to the Dockerfile"
+        )
+    }
+}
+
+/// An open root directory of layers.
+struct MergedRoot: Sendable {
+    let owner: any Sendable
+    let root: CInt
+}

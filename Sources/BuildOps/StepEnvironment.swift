@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+public import BuildCache
+public import BuildDefinition
+public import Content
+public import Executor
+public import LinuxSystem
+import OCI
+public import Snapshots
+public import Solver
+
+/// What the steps of one build work with.
+public struct StepEnvironment: Sendable {
+    /// A directory that the request named.
+    public struct LocalDirectory: Sendable {
+        public var path: RawPath
+
+        public init(path: RawPath) { self.path = path }
+    }
+
+    public var root: StoreRoot
+    public var snapshotter: any Snapshotter
+    public var executor: any ProcessExecutor
+    public var events: any SolverEventSink
+    public var now: @Sendable () -> EventTime
+    public var fileDigests: FileDigestMemory
+    public var selectionDigests: SelectionDigestMemory
+    /// By the names that `LocalOp` uses.
+    public var directories: [String: LocalDirectory]
+    /// Finds an image's layers; asked once for each image step.
+    public var images: @Sendable (ImageOp, VertexInfo) -> any ImageLayers
+    /// How many commands run at once.
+    public var commandSlots: Slots
+
+    public init(
+        root: StoreRoot,
+        snapshotter: any Snapshotter,
+        executor: any ProcessExecutor,
+        events: any SolverEventSink,
+        now: @escaping @Sendable () -> EventTime,
+        fileDigests: FileDigestMemory,
+        selectionDigests: SelectionDigestMemory,
+        directories: [String: LocalDirectory],
+        images: @escaping @Sendable (ImageOp, VertexInfo) -> any ImageLayers,
+        commandSlots: Slots
+    ) {
+        self.root = root
+        self.snapshotter = snapshotter
+        self.executor = executor
+        self.events = events
+        self.now = now
+        self.fileDigests = fileDigests
+        self.selectionDigests = selectionDigests
+        self.directories = directories
+        self.images = images
+        self.commandSlots = commandSlots
+    }
+}
+
+/// A number of places that tasks wait for, in order of arrival.
+public actor Slots {
+    private var free: Int
+    private var waiting: [(id: Int, continuation: CheckedContinuation<Bool, Never>)] = []
+    private var nextID = 0
+
+    public init(_ count: Int) { free = count }
+
+    /// Runs `body` when a place is free; gives up the wait when the task is cancelled.
+    public func run<R: Sendable>(_ body: @Sendable () async throws -> R) async throws -> R {
+        try await acquire()
+        defer { release() }
+        return try await body()
+    }
+
+    private func acquire() async throws {
+        if free > 0 {
+            free -= 1
+            return
+        }
+        nextID += 1
+        let id = nextID
+        let granted = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                if Task.isCancelled {
+                    continuation.resume(returning: false)
+                } else {
+                    waiting.append((id, continuation))
+                }
+            }
+        } onCancel: {
+            Task { await self.giveUp(id) }
+        }
+        if !granted { throw CancellationError() }
+    }
+
+    private func giveUp(_ id: Int) {
+        guard let index = waiting.firstIndex(where: { $0.id == id }) else { return }
+        waiting.remove(at: index).continuation.resume(returning: false)
+    }
+
+    private func release() {
+        if waiting.isEmpty {
+            free += 1
+        } else {
+            waiting.removeFirst().continuation.resume(returning: true)
+        }
+    }
+}

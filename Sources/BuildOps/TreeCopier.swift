@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Glibc
+import LinuxSystem
+
+/// Copies files and trees from a source straight into a layer.
+final class TreeCopier {
+    private let source: any SourceTree
+    private let target: LayerTarget
+    private let owner: (uid: UInt32, gid: UInt32)?
+    private let permissions: UInt32?
+    private let progress: (Int64) -> Void
+    private let checkCancellation: () throws -> Void
+    /// Where each file with several names was copied to.
+    private var links: [LinkKey: RawPath] = [:]
+    /// A file differed from what the scan saw: the result must not be remembered under the scan's digest.
+    private(set) var sourceChanged = false
+
+    private struct LinkKey: Hashable {
+        var device: UInt64
+        var inode: UInt64
+    }
+
+    init(
+        from source: any SourceTree,
+        to target: LayerTarget,
+        owner: (uid: UInt32, gid: UInt32)?,
+        permissions: UInt32?,
+        checkCancellation: @escaping () throws -> Void,
+        progress: @escaping (Int64) -> Void
+    ) {
+        self.source = source
+        self.target = target
+        self.owner = owner
+        self.permissions = permissions
+        self.checkCancellation = checkCancellation
+        self.progress = progress
+    }
+
+    /// Copies a directory's content into the directory `destination` (made when it does not exist), or a file to
+    /// `destination`.
+    func copy(_ item: CopySource, to destination: RawPath) throws {
+        let parent = parentPath(destination)
+        try target.ensureDirectory(parent, owner: owner, permissions: permissions ?? 0o755)
+        if item.status.kind == .directory {
+            let created: Bool
+            if destination.isEmpty {
+                created = false
+            } else {
+                created = try target.makeOrTakeOver(destination)
+            }
+            let from = try openInRoot(source.root, item.path, [.directory], resolve: [.inRoot, .noSymlinks])
+            let to = try openLayer(destination)
+            try copyContent(item.path, from.raw, destination, to.raw)
+            // A directory that was there before keeps its own metadata; only its content is added to.
+            if created { try copyMetadata(item.status, from: from.raw, to: to.raw, destination) }
+        } else {
+            let from = try openInRoot(
+                source.root,
+                parentOrDot(item.path),
+                [.directory],
+                resolve: [.inRoot, .noSymlinks]
+            )
+            let to = try openLayer(parent)
+            try copyEntry(
+                item.path,
+                item.path.lastComponent ?? item.path,
+                item.status,
+                in: from.raw,
+                destination,
+                destination.lastComponent ?? destination,
+                to.raw
+            )
+        }
+    }
+
+    private func openLayer(_ path: RawPath) throws -> OwnedFD {
+        try openInRoot(target.layer, path, [.directory], resolve: [.inRoot, .noSymlinks])
+    }
+
+    private func parentOrDot(_ path: RawPath) -> RawPath {
+        let parent = parentPath(path)
+        return parent.isEmpty ? RawPath(".") : parent
+    }
+
+    private func copyContent(_ path: RawPath, _ from: CInt, _ destination: RawPath, _ to: CInt) throws {
+        for name in try source.names(path, from) {
+            try checkCancellation()
+            let child = path.appending(name)
+            guard let status = try statusIfPresent(at: from, name) else {
+                sourceChanged = true
+                continue
+            }
+            try copyEntry(child, name, status, in: from, destination.appending(name), name, to)
+        }
+    }
+
+    private func copyEntry(
+        _ path: RawPath,
+        _ name: RawPath,
+        _ status: FileStatus,
+        in from: CInt,
+        _ destination: RawPath,
+        _ newName: RawPath,
+        _ to: CInt
+    ) throws {
+        switch status.kind {
+        case .directory:
+            _ = try target.makeOrTakeOver(destination)
+            let source = try open(at: from, name, [.directory, .noFollow])
+            let made = try open(at: to, newName, [.directory, .noFollow])
+            try copyContent(path, source.raw, destination, made.raw)
+            try copyMetadata(status, from: source.raw, to: made.raw, destination)
+            return
+        case .socket:
+            return
+        default:
+            break
+        }
+        try makeRoom(destination, newName, to)
+        if status.links > 1, let first = links[LinkKey(device: status.device, inode: status.inode)] {
+            try makeHardLink(from: target.layer, first, to: to, newName)
+            return
+        }
+        switch status.kind {
+        case .regular:
+            try copyFile(path, name, status, in: from, newName, to)
+        case .symlink:
+            try makeSymlink(at: to, newName, target: try readLink(at: from, name))
+            try restore(status, newName, to, setsPermissions: false)
+        default:
+            try makeSpecial(status, destination, newName, to)
+            try restore(status, newName, to, setsPermissions: true)
+        }
+        if status.links > 1 { links[LinkKey(device: status.device, inode: status.inode)] = destination }
+    }
+
+    /// Removes a file of this layer that is in the way; a directory there, in the layer or below, is an error.
+    private func makeRoom(_ destination: RawPath, _ name: RawPath, _ to: CInt) throws {
+        guard let there = try target.status(destination) else { return }
+        guard there.kind != .directory else {
+            throw BuildOpsError(
+                .conflict,
+                "cannot replace the directory /\(destination) with a file",
+                nextStep: "end the destination with a slash to copy into the directory"
+            )
+        }
+        if try statusIfPresent(at: to, name) != nil { try removeFile(at: to, name) }
+    }
+
+    private func copyFile(
+        _ path: RawPath,
+        _ name: RawPath,
+        _ status: FileStatus,
+        in from: CInt,
+        _ newName: RawPath,
+        _ to: CInt
+    ) throws {
+        let input = try open(at: from, name, [.readOnly, .noFollow, .nonBlocking])
+        let output = try open(at: to, newName, [.writeOnly, .create, .exclusive], mode: 0o600)
+        try copyBytes(input.raw, output.raw, status)
+        let after = try LinuxSystem.status(of: input.raw)
+        if let seen = try source.status(path), FileIdentity(seen) != FileIdentity(after) { sourceChanged = true }
+        let (uid, gid) = ownership(status)
+        try setOwner(of: output.raw, uid: uid, gid: gid)
+        try setPermissions(of: output.raw, permissions ?? status.permissions)
+        try copyExtendedAttributes(from: input.raw, to: output.raw)
+        try setTimes(of: output.raw, status.modified)
+    }
+
+    private func copyBytes(_ input: CInt, _ output: CInt, _ status: FileStatus) throws {
+        if status.blocks * 512 < status.size, status.size > 1 << 16 {
+            return try copySparse(input, output, status.size)
+        }
+        var copied: Int64 = 0
+        while true {
+            let count = try copyRange(from: input, to: output, 8 << 20)
+            if count == 0 { break }
+            copied += Int64(count)
+            progress(Int64(count))
+            try checkCancellation()
+        }
+        if copied != status.size { sourceChanged = true }
+    }
+
+    /// Copies only what is not a hole, and makes the file as long as it was.
+    private func copySparse(_ input: CInt, _ output: CInt, _ size: Int64) throws {
+        for range in try dataRanges(input, size: size) {
+            try seek(input, to: range.lowerBound)
+            try seek(output, to: range.lowerBound)
+            var left = Int(range.upperBound - range.lowerBound)
+            while left > 0 {
+                let count = try copyRange(from: input, to: output, min(left, 8 << 20))
+                if count == 0 { break }
+                left -= count
+                progress(Int64(count))
+                try checkCancellation()
+            }
+        }
+        try setSize(output, size)
+    }
+
+    private func makeSpecial(_ status: FileStatus, _ destination: RawPath, _ name: RawPath, _ to: CInt) throws {
+        let type: UInt32 =
+            switch status.kind {
+            case .characterDevice: UInt32(S_IFCHR)
+            case .blockDevice: UInt32(S_IFBLK)
+            default: UInt32(S_IFIFO)
+            }
+        do {
+            try makeNode(
+                at: to,
+                name,
+                mode: type | status.permissions,
+                major: status.deviceMajor,
+                minor: status.deviceMinor
+            )
+        } catch {
+            guard error.errno == EPERM else { throw error }
+            throw BuildOpsError(
+                .conflict,
+                "cannot make the device /\(destination): only root may",
+                nextStep: "build as root, or leave the device out of what is copied"
+            )
+        }
+    }
+
+    private func ownership(_ status: FileStatus) -> (UInt32, UInt32) {
+        if let owner { return owner }
+        return source.keepsOwners ? (status.uid, status.gid) : (0, 0)
+    }
+
+    private func restore(_ status: FileStatus, _ name: RawPath, _ to: CInt, setsPermissions: Bool) throws {
+        let (uid, gid) = ownership(status)
+        try setOwner(at: to, name, uid: uid, gid: gid)
+        if setsPermissions { try LinuxSystem.setPermissions(at: to, name, permissions ?? status.permissions) }
+        try LinuxSystem.setTimes(at: to, name, status.modified)
+    }
+
+    private func copyMetadata(_ status: FileStatus, from: CInt, to: CInt, _ path: RawPath) throws {
+        let (uid, gid) = ownership(status)
+        try setOwner(of: to, uid: uid, gid: gid)
+        try LinuxSystem.setPermissions(of: to, permissions ?? status.permissions)
+        try copyExtendedAttributes(from: from, to: to)
+        target.setTime(path, status.modified)
+    }
+}
+
+/// What tells that a file is still the one that was scanned.
+private struct FileIdentity: Equatable {
+    var inode: UInt64
+    var size: Int64
+    var modified: FileTime
+    var changed: FileTime
+
+    init(_ status: FileStatus) {
+        inode = status.inode
+        size = status.size
+        modified = status.modified
+        changed = status.changed
+    }
+}
