@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+public import BuildDefinition
+public import DockerfileFrontend
+public import LinuxSystem
+public import OCI
+public import Solver
+
+/// One build, as a user or a client asks for it.
+public struct BuildRequest: Sendable {
+    /// Where the Dockerfile's text comes from.
+    public enum Recipe: Sendable {
+        /// A path, absolute or relative to the working directory; nil is `Dockerfile` in the context.
+        case file(String?)
+        /// The text itself, as read from standard input.
+        case text([UInt8])
+    }
+
+    /// Directory of the build context.
+    public var context: String
+    public var recipe: Recipe
+    /// Names for the image; the default tag is `latest`.
+    public var tags: [Reference]
+    public var target: String?
+    public var buildArguments: [String: String]
+    public var labels: [LoweringRequest.Label]
+    public var noCache: LoweringRequest.NoCache
+    /// Ask registries for base images even when the local store has them.
+    public var pulls: Bool
+    public var platform: Platform?
+    public var network: ExecOp.Network
+    public var extraHosts: [ExecOp.HostEntry]
+    public var ulimits: [ExecOp.Ulimit]
+    /// Bytes of /dev/shm.
+    public var sharedMemorySize: Int64?
+    /// How many RUN steps run at once; nil is no limit.
+    public var parallelism: Int?
+    /// In the syntax of `--output`; empty keeps the image in the local store only.
+    public var outputs: [String]
+    /// `--push`: adds the registry as an output.
+    public var pushes: Bool
+    /// `--load`: adds the local store to other outputs.
+    public var loads: Bool
+    /// Where `dest=-` goes.
+    public var standardOutput: SharedFD?
+
+    public init(context: String, recipe: Recipe = .file(nil)) {
+        self.context = context
+        self.recipe = recipe
+        tags = []
+        buildArguments = [:]
+        labels = []
+        noCache = .none
+        pulls = false
+        network = .unset
+        extraHosts = []
+        ulimits = []
+        outputs = []
+        pushes = false
+        loads = false
+    }
+}
+
+/// What a build made.
+public struct BuildResult: Sendable {
+    /// Digest of the image's config; nil when only files were exported.
+    public var imageID: Digest?
+    /// The manifest that was written or pushed; nil when none was made.
+    public var manifest: Descriptor?
+    /// Full names that were set.
+    public var names: [String]
+    /// What `--metadata-file` holds, in BuildKit's names.
+    public var metadata: JSONValue
+    public var warnings: [BuildWarning]
+}
