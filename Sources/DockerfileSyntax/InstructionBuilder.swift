@@ -41,7 +41,7 @@ struct InstructionBuilder {
         return diagnostic
     }
 
-    private func wrong(_ message: String, _ range: Range<Int>, nextStep: String? = nil) -> Diagnostic {
+    func wrong(_ message: String, _ range: Range<Int>, nextStep: String? = nil) -> Diagnostic {
         Diagnostic(.wrongArguments, message, range: line.sourceRange(range), nextStep: nextStep)
     }
 
@@ -85,7 +85,7 @@ struct InstructionBuilder {
     }
 
     /// The elements of the JSON form, nil when the arguments are not in JSON form.
-    private func jsonStrings(_ arguments: Range<Int>) throws(Diagnostic) -> [Word]? {
+    func jsonStrings(_ arguments: Range<Int>) throws(Diagnostic) -> [Word]? {
         switch JSONStringArray.parse(line.bytes[arguments]) {
         case .strings(let elements): return elements.map { Word($0.text, range: line.sourceRange($0.range)) }
         case .notJSON: return nil
@@ -98,12 +98,12 @@ struct InstructionBuilder {
         }
     }
 
-    private func command(_ arguments: Range<Int>) throws(Diagnostic) -> CommandForm {
+    func command(_ arguments: Range<Int>) throws(Diagnostic) -> CommandForm {
         if let strings = try jsonStrings(arguments) { return .exec(strings.map(\.text)) }
         return .shell(line.text(arguments))
     }
 
-    private func listOrWords(_ arguments: Range<Int>) throws(Diagnostic) -> [Word] {
+    func listOrWords(_ arguments: Range<Int>) throws(Diagnostic) -> [Word] {
         if let strings = try jsonStrings(arguments) { return strings }
         return line.blankSeparated(arguments).map { line.word($0) }
     }
@@ -162,211 +162,6 @@ struct InstructionBuilder {
         }
         if declarations.isEmpty { throw wrong("ARG requires at least one argument", range) }
         return declarations
-    }
-
-    // MARK: Instructions
-
-    private func from(
-        _ arguments: Range<Int>,
-        _ flags: FlagSet,
-        _ range: Range<Int>
-    ) throws(Diagnostic) -> FromInstruction {
-        let words = line.blankSeparated(arguments).map { line.word($0) }
-        let isNamed = words.count == 3 && words[1].text.lowercased() == "as"
-        guard words.count == 1 || isNamed else {
-            throw wrong("FROM requires either one or three arguments", range, nextStep: "write FROM image [AS name]")
-        }
-        if isNamed, !Self.isStageName(words[2].text) {
-            throw Diagnostic(
-                .invalidStageName,
-                "invalid name for build stage: \"\(words[2].text)\", name can't start with a number or contain symbols",
-                range: words[2].range,
-                nextStep: "use letters, digits, '-', '_' and '.', a letter first"
-            )
-        }
-        return FromInstruction(
-            image: words[0],
-            platform: flags["platform"],
-            name: isNamed ? words[2] : nil,
-            asKeyword: isNamed ? words[1] : nil
-        )
-    }
-
-    private static func isStageName(_ text: String) -> Bool {
-        func isLetter(_ byte: UInt8) -> Bool { byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A }
-        guard let first = text.utf8.first, isLetter(first) else { return false }
-        return text.utf8.allSatisfy { isLetter($0) || $0 >= 0x30 && $0 <= 0x39 || "-_.".utf8.contains($0) }
-    }
-
-    private func run(
-        _ arguments: Range<Int>,
-        _ flags: FlagSet,
-        _ range: Range<Int>
-    ) throws(Diagnostic) -> RunInstruction {
-        let command = try command(arguments)
-        if command == .exec([]) || command == .shell("") {
-            throw wrong("RUN requires at least one argument", range)
-        }
-        var mounts: [MountSpec] = []
-        for word in flags.words("mount") { mounts.append(try MountSpec(word, line: line)) }
-        if let network = flags["network"], !["default", "none", "host"].contains(network.text) {
-            throw Diagnostic(
-                .invalidFlagValue,
-                "unsupported network mode \"\(network.text)\"",
-                range: network.range,
-                nextStep: "use default, none or host"
-            )
-        }
-        if let security = flags["security"], !["sandbox", "insecure"].contains(security.text) {
-            throw Diagnostic(
-                .invalidFlagValue,
-                "security \"\(security.text)\" is not valid",
-                range: security.range,
-                nextStep: "use sandbox or insecure"
-            )
-        }
-        return RunInstruction(
-            command: command,
-            heredocs: heredocs,
-            mounts: mounts,
-            network: flags["network"],
-            security: flags["security"],
-            devices: flags.all("device")
-        )
-    }
-
-    private func copy(
-        _ arguments: Range<Int>,
-        _ flags: FlagSet,
-        _ range: Range<Int>
-    ) throws(Diagnostic) -> CopyInstruction {
-        let (sources, destination) = try sourcesAndDestination("COPY", arguments, range)
-        return CopyInstruction(
-            sources: sources,
-            destination: destination,
-            from: flags["from"],
-            chown: flags["chown"],
-            chmod: flags["chmod"],
-            link: flags.bool("link") ?? false,
-            parents: flags.bool("parents") ?? false,
-            excludes: flags.all("exclude")
-        )
-    }
-
-    private func add(
-        _ arguments: Range<Int>,
-        _ flags: FlagSet,
-        _ range: Range<Int>
-    ) throws(Diagnostic) -> AddInstruction {
-        let (sources, destination) = try sourcesAndDestination("ADD", arguments, range)
-        return AddInstruction(
-            sources: sources,
-            destination: destination,
-            chown: flags["chown"],
-            chmod: flags["chmod"],
-            link: flags.bool("link") ?? false,
-            excludes: flags.all("exclude"),
-            checksum: flags["checksum"],
-            keepGitDir: flags.bool("keep-git-dir"),
-            unpack: flags.bool("unpack")
-        )
-    }
-
-    private func sourcesAndDestination(
-        _ name: String,
-        _ arguments: Range<Int>,
-        _ range: Range<Int>
-    ) throws(Diagnostic) -> ([CopySource], Word) {
-        var words = try listOrWords(arguments)
-        guard words.count > 1, let destination = words.popLast() else {
-            throw wrong(
-                "\(name) requires at least two arguments"
-                    + (words.isEmpty ? "" : ", but only one was provided. Destination could not be determined"),
-                range
-            )
-        }
-        if !heredocs.isEmpty, Heredoc.Marker(word: destination.text) != nil {
-            throw Diagnostic(
-                .invalidHeredoc,
-                "\(name) cannot accept a heredoc as a destination",
-                range: destination.range
-            )
-        }
-        var sources: [CopySource] = []
-        var next = 0
-        for word in words {
-            if next < heredocs.count, Heredoc.Marker(word: word.text)?.name == heredocs[next].name {
-                sources.append(.heredoc(heredocs[next]))
-                next += 1
-            } else {
-                sources.append(.path(word))
-            }
-        }
-        // A delimiter with quoted blanks opens a heredoc, but its pieces are no source words.
-        if next < heredocs.count {
-            throw Diagnostic(
-                .invalidHeredoc,
-                "\(name) cannot use \(heredocs[next].name) as the name of a heredoc",
-                range: heredocs[next].range,
-                nextStep: "use a name without blanks"
-            )
-        }
-        return (sources, destination)
-    }
-
-    private func volumes(_ arguments: Range<Int>, _ range: Range<Int>) throws(Diagnostic) -> [Word] {
-        let words = try listOrWords(arguments)
-        if words.isEmpty { throw wrong("VOLUME requires at least one argument", range) }
-        for word in words where trimmingSpace(word.text.utf8).isEmpty {
-            throw Diagnostic(.wrongArguments, "VOLUME specified can not be an empty string", range: word.range)
-        }
-        return words
-    }
-
-    private func shell(_ arguments: Range<Int>, _ range: Range<Int>) throws(Diagnostic) -> [String] {
-        if arguments.isEmpty { throw wrong("SHELL requires at least one argument", range) }
-        guard let strings = try jsonStrings(arguments) else {
-            throw wrong(
-                "SHELL requires the arguments to be in JSON form",
-                arguments,
-                nextStep: "write SHELL [\"executable\", \"parameter\"]"
-            )
-        }
-        if strings.isEmpty { throw wrong("SHELL requires at least one argument", range) }
-        return strings.map(\.text)
-    }
-
-    private func healthcheck(
-        _ arguments: Range<Int>,
-        _ flags: FlagSet,
-        _ range: Range<Int>
-    ) throws(Diagnostic) -> HealthcheckInstruction {
-        guard let type = line.blankSeparated(arguments).first else {
-            throw wrong("HEALTHCHECK requires at least one argument", range)
-        }
-        let rest = line.trimming(type.upperBound..<arguments.upperBound)
-        switch line.text(type).uppercased() {
-        case "NONE":
-            guard rest.isEmpty else { throw wrong("HEALTHCHECK NONE takes no arguments", rest) }
-            return .none
-        case "CMD":
-            let command = try command(rest)
-            if command == .exec([]) || command == .shell("") {
-                throw wrong("Missing command after HEALTHCHECK CMD", range)
-            }
-            return .check(
-                .init(
-                    command: command,
-                    interval: try flags.duration("interval"),
-                    timeout: try flags.duration("timeout"),
-                    startPeriod: try flags.duration("start-period"),
-                    startInterval: try flags.duration("start-interval"),
-                    retries: try flags.count("retries")
-                )
-            )
-        case let other:
-            throw wrong("Unknown type \"\(other)\" in HEALTHCHECK (try CMD)", type)
-        }
     }
 
     // MARK: ONBUILD

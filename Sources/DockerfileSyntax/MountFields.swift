@@ -63,6 +63,16 @@ extension MountSpec {
                 range: field.range
             )
         }
+        if field.key == "from", let dollar = value.text.firstIndex(of: "$"),
+            value.text.index(after: dollar) < value.text.endIndex
+        {
+            throw Diagnostic(
+                .invalidMount,
+                "'from' doesn't support variable expansion, define alias stage instead",
+                range: value.range,
+                nextStep: "write FROM \(value.text) AS name and mount from=name"
+            )
+        }
         if field.key == "type", !types.contains(value.text.lowercased()), !value.text.contains("$") {
             let suggestion = suggest(value.text, among: types)
             throw Diagnostic(
