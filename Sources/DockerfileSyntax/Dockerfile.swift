@@ -47,6 +47,9 @@ public struct Dockerfile: Sendable {
 
     public var bytes: [UInt8] { source.bytes }
 
+    /// The lines without their endings; ``SourceText/line(_:)`` is cheaper for a few.
+    public var lines: [String] { (1...source.lineCount).map(source.line) }
+
     /// The ARG instructions before the first FROM.
     public var globalArguments: [Instruction] {
         Array(instructions.prefix { $0.keyword != .from })

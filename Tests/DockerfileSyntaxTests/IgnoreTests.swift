@@ -76,6 +76,51 @@ import Testing
         }
     }
 
+    /// Against a plain backtracking matcher written from the rules.
+    @Test func agreesWithBacktracking() throws {
+        var random = SeededRandom(seed: 23)
+        let letters = Array("ab/*?")
+        for _ in 0..<20_000 {
+            let pattern = String(
+                (0..<Int.random(in: 1...7, using: &random)).map { _ in letters.randomElement(using: &random) ?? "a" }
+            )
+            let path = String(
+                (0..<Int.random(in: 1...7, using: &random)).map { _ in
+                    letters.prefix(3).randomElement(using: &random) ?? "a"
+                }
+            )
+            // What the file and the walk would never hand over: cleaning is not what is tested.
+            if [pattern, path].contains(where: { $0.contains("//") || $0.hasPrefix("/") || $0.hasSuffix("/") }) {
+                continue
+            }
+            let components = path.split(separator: "/")
+            let expected = (1...components.count).contains { count in
+                Self.matches(Array(pattern)[...], Array(components.prefix(count).joined(separator: "/"))[...])
+            }
+            #expect(try IgnoreMatcher([pattern]).isIgnored(path) == expected, "\(pattern) \(path)")
+            let whole = Self.matches(Array(pattern.replacing("**", with: "*"))[...], Array(path)[...])
+            if !pattern.contains("***") {
+                #expect(try GlobPattern(pattern).matches(path) == whole, "\(pattern) \(path)")
+            }
+        }
+    }
+
+    private static func matches(_ pattern: ArraySlice<Character>, _ path: ArraySlice<Character>) -> Bool {
+        guard let first = pattern.first else { return path.isEmpty }
+        if pattern.starts(with: "**") {
+            var rest = pattern.dropFirst(2)
+            if rest.first == "/" { rest = rest.dropFirst() }
+            if rest.isEmpty || matches(rest, path) { return true }
+            return path.indices.contains { path[$0] == "/" && matches(rest, path[($0 + 1)...]) }
+        }
+        if first == "*" {
+            return matches(pattern.dropFirst(), path)
+                || path.first.map { $0 != "/" && matches(pattern, path.dropFirst()) } ?? false
+        }
+        guard let next = path.first, first == "?" ? next != "/" : next == first else { return false }
+        return matches(pattern.dropFirst(), path.dropFirst())
+    }
+
     @Test func matchingIsFast() throws {
         let patterns = (0..<50).map { index in
             ["**/*.log\(index)", "build\(index)/**", "*/tmp\(index)/*", "node_modules\(index)", "!**/keep\(index)"][
