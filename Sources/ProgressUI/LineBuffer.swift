@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import Glibc
+
 /// Cuts one stream of a step's output into lines.
 ///
 /// A carriage return starts the line over, as on a terminal: what a progress bar drew before is gone.
@@ -18,7 +20,7 @@ struct LineBuffer: Sendable {
     /// Takes the next bytes of the stream and hands each line that they complete, with its time, to `emit`.
     mutating func append(_ bytes: ArraySlice<UInt8>, at time: Int64, emit: (ArraySlice<UInt8>, Int64) -> Void) {
         var rest = bytes
-        while let end = rest.firstIndex(of: 0x0A) {
+        while let end = rest.firstOffset(of: 0x0A) {
             if partial.isEmpty {
                 emit(Self.lastOverwrite(Self.withoutReturns(rest[..<end])), time)
             } else {
@@ -60,7 +62,7 @@ struct LineBuffer: Sendable {
     /// What remains visible of `line` when each carriage return before more text starts it over.
     private static func lastOverwrite(_ line: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         let end = withoutReturns(line).endIndex
-        guard let last = line[..<end].lastIndex(of: 0x0D) else { return line }
+        guard let last = line[..<end].lastOffset(of: 0x0D) else { return line }
         return line[(last + 1)...]
     }
 
@@ -74,5 +76,27 @@ struct LineBuffer: Sendable {
         var index = bytes.count - 1
         while index > 0, bytes.count - index < 4, bytes[index] & 0xC0 == 0x80 { index -= 1 }
         return bytes[index] >= 0xC0 && index > 0 ? index : bytes.count
+    }
+}
+
+// The C library's search: a step can write gigabytes, and unoptimised builds are tested too.
+extension ArraySlice<UInt8> {
+    /// The index of the first `byte`.
+    func firstOffset(of byte: UInt8) -> Int? {
+        withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress, let found = memchr(base, CInt(byte), bytes.count) else { return nil }
+            return startIndex + (UnsafeRawPointer(found) - base)
+        }
+    }
+
+    /// The index of the last `byte`.
+    func lastOffset(of byte: UInt8) -> Int? {
+        // Most lines have none, and that is found out fastest from the front.
+        guard firstOffset(of: byte) != nil else { return nil }
+        return withUnsafeBytes { bytes in
+            var offset = bytes.count - 1
+            while offset >= 0, bytes[offset] != byte { offset -= 1 }
+            return offset < 0 ? nil : startIndex + offset
+        }
     }
 }

@@ -38,12 +38,12 @@ struct LogClipper: Sendable {
     /// after them when this is where clipping begins.
     mutating func admit(_ count: Int, elapsed: Int64) -> (kept: Int, notice: String?) {
         let before = seen
-        seen += count
+        seen = before.addingReportingOverflow(count).overflow ? .max : before + count
         var allowed = Int.max
         var reason = ""
         if let speed = limit.speed {
             // A step that has just begun already has its first second's share.
-            let seconds = max(1, (elapsed + 999_999_999) / 1_000_000_000)
+            let seconds = max(1, elapsed / 1_000_000_000 + (elapsed % 1_000_000_000 > 0 ? 1 : 0))
             let (product, overflow) = Int(seconds).multipliedReportingOverflow(by: speed)
             allowed = overflow ? Int.max : product
             reason = binarySize(speed) + "/s"

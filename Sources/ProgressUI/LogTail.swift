@@ -60,16 +60,12 @@ struct LogTail: Sendable {
     /// The part of a big piece that can still be in the tail.
     private static func end(of bytes: [UInt8]) -> ArraySlice<UInt8> {
         guard bytes.count > 8192 else { return bytes[...] }
-        var left = capacity + 1
-        var index = bytes.endIndex
-        while index > bytes.startIndex {
-            index -= 1
-            if bytes[index] == 0x0A {
-                left -= 1
-                // The newline itself stays: it ends what was unfinished before.
-                if left == 0 { return bytes[index...] }
-            }
+        var rest = bytes[...]
+        for _ in 0...capacity {
+            guard let newline = rest.lastOffset(of: 0x0A) else { return bytes[...] }
+            rest = rest[..<newline]
         }
-        return bytes[...]
+        // The newline itself stays: it ends what was unfinished before.
+        return bytes[rest.endIndex...]
     }
 }

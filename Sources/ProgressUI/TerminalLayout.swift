@@ -56,7 +56,7 @@ struct TerminalLayout {
             hidden = running.count - max(0, free - 1)
             running = Array(running.prefix(max(0, free - 1)))
         }
-        free -= running.count + (hidden > 0 ? 1 : 0)
+        free = max(0, free - running.count - (hidden > 0 ? 1 : 0))
 
         let wanted = running.map { wantedRows(state.steps[$0]) }
         // Steps that are over keep a third of what is left, so that a chatty step does not push them all out.

@@ -97,7 +97,7 @@ final class QuietDisplay: ProgressDisplay {
 }
 
 /// Starts a thread that takes no signals, so that writing to a closed pipe is an error and not the end of the process.
-private func startDisplayThread(_ run: @escaping @Sendable () -> Void) {
+func startDisplayThread(_ run: @escaping @Sendable () -> Void) {
     final class Body: Sendable {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
