@@ -31,13 +31,40 @@ struct FileTransfer {
         chmod = add.chmod
         unpacks = add.unpack ?? true
     }
+
+    /// What is wrong with a source, variables replaced; nil for one that can be copied.
+    func failure(_ source: String, at range: SourceRange, origin: CopyOrigin) -> LoweringFailure? {
+        if let failure = UnsupportedFeatures.remoteSource(source, at: range, isAdd: isAdd) { return failure }
+        guard origin == .context, ContextPath.escapes(source) else { return nil }
+        return LoweringFailure(
+            "forbidden path outside the build context: \(source)",
+            range,
+            nextStep: "Sources are relative to the build context: build with a directory above it as context."
+        )
+    }
+
+    /// The value of `--chmod`.
+    static func permissions(_ text: String, at range: SourceRange?) throws(LoweringFailure) -> UInt32 {
+        if text.utf8.allSatisfy({ (0x30...0x37).contains($0) }), let value = UInt32(text, radix: 8), value <= 0o7777 {
+            return value
+        }
+        let isSymbolic =
+            text.contains { "+-=".contains($0) } && text.allSatisfy { "ugoarwxXst+-=,01234567".contains($0) }
+        guard !isSymbolic else {
+            throw .unsupported("--chmod=\(text)", range, nextStep: "Give the mode as an octal number.")
+        }
+        throw LoweringFailure(
+            "invalid chmod parameter: '\(text)'. it should be octal string and between 0 and 07777",
+            range
+        )
+    }
 }
 
 extension StageEvaluator {
     mutating func evaluateCopy(_ transfer: FileTransfer, _ step: StageInstruction) throws(LoweringFailure) {
         let owner = try transfer.chown.map { word throws(LoweringFailure) in try expand(word) } ?? ""
         let mode = try transfer.chmod.map { word throws(LoweringFailure) in try expand(word) } ?? ""
-        let permissions = mode.isEmpty ? nil : try Self.permissions(mode, at: transfer.chmod?.range)
+        let permissions = mode.isEmpty ? nil : try FileTransfer.permissions(mode, at: transfer.chmod?.range)
         let target = try expand(transfer.destination)
         let destination = ContextPath.destination(target, in: workingDirectory)
         let prototype = FileCopy(
@@ -77,22 +104,11 @@ extension StageEvaluator {
         _ prototype: FileCopy,
         _ step: StageInstruction
     ) throws(LoweringFailure) -> PlannedAction {
-        if let failure = UnsupportedFeatures.remoteSource(source, at: word.range, isAdd: transfer.isAdd) {
-            throw failure
-        }
+        if let failure = transfer.failure(source, at: word.range, origin: step.origin) { throw failure }
         var copy = prototype
         copy.source = ContextPath.absolute(source)
         copy.unpacksArchives = transfer.unpacks
-        if step.origin == .context {
-            guard !ContextPath.escapes(source) else {
-                throw LoweringFailure(
-                    "forbidden path outside the build context: \(source)",
-                    word.range,
-                    nextStep: "Sources are relative to the build context: build with a directory above it as context."
-                )
-            }
-            contextPaths.append(copy.source)
-        }
+        if step.origin == .context { contextPaths.append(copy.source) }
         return .copy(copy, from: .origin(step.origin))
     }
 
@@ -109,21 +125,6 @@ extension StageEvaluator {
         copy.source = "/" + heredoc.name
         copy.allowsWildcards = false
         return .copy(copy, from: .inline(FileMakeFile(path: copy.source, content: Array(content.utf8))))
-    }
-
-    static func permissions(_ text: String, at range: SourceRange?) throws(LoweringFailure) -> UInt32 {
-        if text.utf8.allSatisfy({ (0x30...0x37).contains($0) }), let value = UInt32(text, radix: 8), value <= 0o7777 {
-            return value
-        }
-        let isSymbolic =
-            text.contains { "+-=".contains($0) } && text.allSatisfy { "ugoarwxXst+-=,01234567".contains($0) }
-        guard !isSymbolic else {
-            throw .unsupported("--chmod=\(text)", range, nextStep: "Give the mode as an octal number.")
-        }
-        throw LoweringFailure(
-            "invalid chmod parameter: '\(text)'. it should be octal string and between 0 and 07777",
-            range
-        )
     }
 
     mutating func evaluateWorkdir(_ word: Word, _ step: StageInstruction) throws(LoweringFailure) {

@@ -119,7 +119,7 @@ extension StageEvaluator {
 
     mutating func evaluateStopSignal(_ word: Word) throws(LoweringFailure) {
         let signal = try expand(word)
-        guard StopSignal.isValid(signal) else { throw LoweringFailure("invalid signal: \(signal)", word.range) }
+        try StopSignal.check(signal, at: word.range)
         plan.config.stopSignal = signal
         record("STOPSIGNAL " + signal)
     }

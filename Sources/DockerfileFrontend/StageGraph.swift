@@ -12,6 +12,8 @@ struct StageGraph {
     let expander: WordExpander
     let target: Int
     private let syntax: [StageSyntax]
+    /// The stages that carry a name, in the order of the file.
+    private let named: [String: [Int]]
     private(set) var nodes: [Int: StageNode] = [:]
     /// BuildKit leaves the stage name out of step names when it knows of one stage only.
     private(set) var isSingleStage = false
@@ -23,7 +25,9 @@ struct StageGraph {
         self.request = request
         self.global = global
         self.expander = expander
-        syntax = dockerfile.stages
+        let stages = dockerfile.stages
+        syntax = stages
+        named = Dictionary(grouping: stages.indices.filter { stages[$0].name != nil }) { stages[$0].name ?? "" }
         target = try Self.findTarget(request.target, in: dockerfile)
     }
 
@@ -74,14 +78,14 @@ struct StageGraph {
         var pending = indices
         while let index = pending.popLast() {
             guard nodes[index] == nil else { continue }
-            guard let node = makeNode(index, &log) else { continue }
+            let node = makeNode(index, &log)
             nodes[index] = node
             if case .stage(let base) = node.base { pending.append(base) }
             pending += node.references.map(\.stage)
         }
     }
 
-    private func makeNode(_ index: Int, _ log: inout DiagnosticCollector) -> StageNode? {
+    private func makeNode(_ index: Int, _ log: inout DiagnosticCollector) -> StageNode {
         let stage = syntax[index]
         let platform = log.attempt(at: stage.instruction.range) { () throws(LoweringFailure) in
             try fromPlatform(stage)
@@ -107,9 +111,9 @@ struct StageGraph {
     }
 
     private func check(_ step: StageInstruction, _ log: inout DiagnosticCollector) {
-        for failure in UnsupportedFeatures.failures(in: step.instruction, request) {
-            log.report(step.relocate(failure), at: step.range)
-        }
+        let failures =
+            UnsupportedFeatures.failures(in: step.instruction, request) + LiteralChecks(expander).failures(in: step)
+        for failure in failures { log.report(step.relocate(failure), at: step.range) }
     }
 
     // MARK: - FROM
@@ -138,7 +142,7 @@ struct StageGraph {
             )
         }
         let wanted = name.lowercased()
-        if let earlier = syntax[..<stage.index].last(where: { $0.name == wanted }) { return .stage(earlier.index) }
+        if let earlier = named[wanted]?.last(where: { $0 < stage.index }) { return .stage(earlier) }
         if name == "scratch" { return .scratch }
         do throws(OCIError) {
             return .image(ImageKey(reference: try Reference(name).withDefaultTag, platform: platform))
@@ -187,7 +191,7 @@ struct StageGraph {
             }
             return .stage(index)
         }
-        if let index = syntax.lastIndex(where: { $0.name == name }) { return .stage(index) }
+        if let index = named[name]?.last { return .stage(index) }
         if word.text == "scratch" { return .empty }
         do throws(OCIError) {
             let reference = try Reference(word.text).withDefaultTag
@@ -208,11 +212,15 @@ struct StageGraph {
     var stageNames: [String] { syntax.compactMap(\.name) }
 
     /// The stages that carry `name`, for explanations.
-    func stages(named name: String) -> [StageSyntax] { syntax.filter { $0.name == name.lowercased() } }
+    func stages(named name: String) -> [StageSyntax] { (named[name.lowercased()] ?? []).map { syntax[$0] } }
 
     private func checkOrder(_ log: inout DiagnosticCollector) {
+        // Each mistake costs a walk over the stages; nobody reads more of them than this.
+        var remaining = 50
         for node in reachable {
             for (index, range, text) in node.references where index >= node.index {
+                guard remaining > 0 else { return }
+                remaining -= 1
                 if reaches(from: index, to: node.index) {
                     log.report(
                         LoweringFailure("circular dependency detected on stage: \(node.displayName)", range),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import DockerfileSyntax
+
 /// The signal names that STOPSIGNAL takes (signal(7), Linux).
 enum StopSignal {
     private static let names: Set<String> = [
@@ -9,8 +11,12 @@ enum StopSignal {
         "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
     ]
 
+    static func check(_ text: String, at range: SourceRange) throws(LoweringFailure) {
+        guard isValid(text) else { throw LoweringFailure("invalid signal: \(text)", range) }
+    }
+
     /// Whether the text is a number or the name of a signal, with or without `SIG`, in any letter case.
-    static func isValid(_ text: String) -> Bool {
+    private static func isValid(_ text: String) -> Bool {
         if let number = Int(text) { return number != 0 }
         var name = text.uppercased()
         if name.hasPrefix("SIG") { name.removeFirst(3) }

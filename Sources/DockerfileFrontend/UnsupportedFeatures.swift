@@ -12,11 +12,9 @@ enum UnsupportedFeatures {
         case .copy(let copy):
             flags(["parents", "exclude"], of: instruction)
                 + (copy.link ? flags(["link"], of: instruction) : [])
-                + sources(copy.sources, isAdd: false)
         case .add(let add):
             flags(["exclude", "keep-git-dir", "checksum"], of: instruction)
                 + (add.link ? flags(["link"], of: instruction) : [])
-                + sources(add.sources, isAdd: true)
         default: []
         }
     }
@@ -59,13 +57,6 @@ enum UnsupportedFeatures {
     private static func flags(_ names: [String], of instruction: Instruction) -> [LoweringFailure] {
         instruction.flags.filter { names.contains($0.name) && $0.value?.text != "false" }.map {
             .unsupported("\(instruction.keyword.rawValue) --\($0.name)", $0.range)
-        }
-    }
-
-    private static func sources(_ sources: [CopySource], isAdd: Bool) -> [LoweringFailure] {
-        sources.compactMap { source in
-            guard case .path(let word) = source else { return nil }
-            return remoteSource(word.text, at: word.range, isAdd: isAdd)
         }
     }
 

@@ -91,20 +91,8 @@ import Testing
             "5:13: invalid stage index 9",
             "6:15: COPY --parents is not supported yet"
         ),
-    ]
-
-    @Test(arguments: early)
-    func isReportedBeforeAnyImageIsAskedFor(_ mistake: Mistake) async throws {
-        let resolver = FakeResolver()
-        #expect(try await diagnostics(mistake.text, testRequest(), resolver) == mistake.expected)
-        #expect(resolver.requests.isEmpty)
-    }
-
-    /// Found only with the variables of the base known.
-    @Test(arguments: [
         Mistake("FROM alpine\nCOPY ../x /", "2:6: forbidden path outside the build context: ../x"),
         Mistake("FROM alpine\nCOPY a/../../b /", "2:6: forbidden path outside the build context: a/../../b"),
-        Mistake("FROM alpine\nARG D=..\nADD /$D/x /", "3:5: forbidden path outside the build context: /../x"),
         Mistake("FROM alpine\nCOPY ..//\u{301}x /", "2:6: forbidden path outside the build context: ..//\u{301}x"),
         Mistake(
             "FROM alpine\nCOPY --chmod=888 a b",
@@ -119,7 +107,6 @@ import Testing
             "2:14: invalid chmod parameter: '99999999999999999999'. it should be octal string and between 0 and 07777"
         ),
         Mistake("FROM alpine\nCOPY --chmod=u+x a b", "2:14: --chmod=u+x is not supported yet"),
-        Mistake("FROM alpine\nARG U=https://x/y\nADD $U /", "3:5: ADD from a URL is not supported yet"),
         Mistake("FROM alpine\nEXPOSE 80/icmp", "2:8: invalid port: \"80/icmp\": invalid proto: icmp"),
         Mistake("FROM alpine\nEXPOSE 65536", "2:8: invalid containerPort: 65536"),
         Mistake("FROM alpine\nEXPOSE 9-8", "2:8: invalid containerPort: 9-8"),
@@ -127,13 +114,35 @@ import Testing
         Mistake("FROM alpine\nEXPOSE /tcp", "2:8: invalid port: \"/tcp\": no port specified"),
         Mistake("FROM alpine\nEXPOSE y:1:2", "2:8: invalid IP address: y"),
         Mistake("FROM alpine\nSTOPSIGNAL SIGNOPE", "2:12: invalid signal: SIGNOPE"),
+    ]
+
+    @Test(arguments: early)
+    func isReportedBeforeAnyImageIsAskedFor(_ mistake: Mistake) async throws {
+        let resolver = FakeResolver()
+        #expect(try await diagnostics(mistake.text, testRequest(), resolver) == mistake.expected)
+        #expect(resolver.requests.isEmpty)
+    }
+
+    /// Found only with the variables of the base known.
+    @Test(arguments: [
+        Mistake("FROM alpine\nARG D=..\nADD /$D/x /", "3:5: forbidden path outside the build context: /../x"),
+        Mistake("FROM alpine\nARG U=https://x/y\nADD $U /", "3:5: ADD from a URL is not supported yet"),
         Mistake("FROM alpine\nVOLUME $NONE", "2:8: VOLUME specified can not be an empty string"),
         Mistake("FROM alpine\nUSER ${A:?who}", "2:6: failed to process \"${A:?who}\": A: who"),
-        Mistake("FROM alpine\nENV A=1\nENV B=${A:?} C=${D:?unset}", "3:16: failed to process \"${D:?unset}\": D: unset"),
         Mistake(
-            "FROM alpine\nCOPY ../x /\nUSER ${A:?who}\nRUN x",
-            "2:6: forbidden path outside the build context: ../x",
-            "3:6: failed to process \"${A:?who}\": A: who"
+            "FROM alpine\nENV A=1\nENV B=${A:?} C=${D:?unset}",
+            "3:16: failed to process \"${D:?unset}\": D: unset"
+        ),
+        Mistake(
+            "FROM alpine\nARG D=../x\nCOPY $D /\nUSER ${A:?who}\nRUN x",
+            "3:6: forbidden path outside the build context: ../x",
+            "4:6: failed to process \"${A:?who}\": A: who"
+        ),
+        Mistake(
+            "FROM alpine\nARG S=SIGNOPE P=x M=9\nSTOPSIGNAL $S\nEXPOSE $P\nCOPY --chmod=$M a b",
+            "3:12: invalid signal: SIGNOPE",
+            "4:8: invalid containerPort: x",
+            "5:14: invalid chmod parameter: '9'. it should be octal string and between 0 and 07777"
         ),
     ])
     func isReportedOnceImagesAreKnown(_ mistake: Mistake) async throws {

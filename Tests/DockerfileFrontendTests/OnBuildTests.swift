@@ -32,6 +32,11 @@ import Testing
         #expect(build.ownHistory.first == "~ARG V=1")
     }
 
+    @Test func triggersMayHaveHeredocs() async throws {
+        let build = try await lowered("FROM base", testRequest(), resolver("RUN <<EOF\na\nb\nEOF"))
+        #expect(try build.exec("ONBUILD RUN").arguments == ["/bin/sh", "-c", "a\nb\n"])
+    }
+
     @Test func triggersMayNameStagesAndImages() async throws {
         let resolver = resolver("COPY --from=assets /a /", "COPY --from=debian:bookworm-slim /d /")
         let build = try await lowered(
