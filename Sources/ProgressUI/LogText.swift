@@ -7,7 +7,11 @@ enum LogText {
     ///
     /// With `keepingColors`, colour sequences stay and are reset at the end. A backspace takes a character back.
     static func line(_ bytes: some Collection<UInt8>, keepingColors: Bool = false) -> String {
-        if bytes.allSatisfy({ (0x20...0x7E).contains($0) }) { return String(decoding: bytes, as: UTF8.self) }
+        let isPlain = bytes.withContiguousStorageIfAvailable { buffer in
+            for byte in buffer where byte < 0x20 || byte > 0x7E { return false }
+            return true
+        }
+        if isPlain == true { return String(decoding: bytes, as: UTF8.self) }
         var scanner = EscapeScanner(keepingColors: keepingColors)
         for byte in bytes { scanner.take(byte) }
         let colored = scanner.sawColor ? "\u{1B}[0m" : ""

@@ -93,6 +93,7 @@ struct JSONText: Sendable {
     }
 
     private mutating func appendBase64(_ data: some Collection<UInt8>) {
+        bytes.reserveCapacity(bytes.count + data.count / 3 * 4 + 8)
         let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
         bytes.append(UInt8(ascii: "\""))
         var group: UInt32 = 0

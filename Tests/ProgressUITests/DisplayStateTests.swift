@@ -65,7 +65,7 @@ struct DisplayStateTests {
         }
         #expect(state.steps.allSatisfy { $0.tail.last().isEmpty })
         state.apply(Script.start("last"))
-        for _ in 0..<16_000 { state.apply(.log(Script.id("last"), .standardOutput, piece, at: Script.time(3))) }
+        for _ in 0..<4_000 { state.apply(.log(Script.id("last"), .standardOutput, piece, at: Script.time(3))) }
         #expect((state.steps.last?.tail.last() ?? []).allSatisfy { $0.text.utf8.count <= 4096 })
         for number in 0..<10_000 { state.apply(.transfer(Script.id("last"), transfer("\(number)", 5, to: 1))) }
         #expect(state.steps.last?.transfers.items.count == 64)

@@ -152,7 +152,7 @@ struct PlainRendererTests {
         let line = [UInt8](repeating: 0x78, count: 1023) + [0x0A]
         let piece = Array(repeatElement(line, count: 1024).joined())
         _ = plain.receive(Script.start("a"))
-        for _ in 0..<64 { _ = plain.receive(.log(Script.id("a"), .standardOutput, piece, at: Script.time(1))) }
+        for _ in 0..<20 { _ = plain.receive(.log(Script.id("a"), .standardOutput, piece, at: Script.time(1))) }
         let text = plain.text(at: 1)
         #expect(text.utf8.count < 17 << 20)
         #expect(text.hasSuffix("of output dropped: it is read too slowly]\n"))

@@ -72,7 +72,7 @@ struct ThreadedDisplayTests {
         let display = ThreadedDisplay(PlainRenderer(limit: limit, color: false), output: .stream(ends[1]))
         display.send(Script.start("a"))
         let piece = Array(String(repeating: "0123456789\n", count: 10_000).utf8)
-        for _ in 0..<400 { display.send(.log(Script.id("a"), .standardOutput, piece, at: Script.time(1))) }
+        for _ in 0..<40 { display.send(.log(Script.id("a"), .standardOutput, piece, at: Script.time(1))) }
         // A closed reader is not the end of the process either.
         close(ends[0])
         display.finish(.cancelled)
