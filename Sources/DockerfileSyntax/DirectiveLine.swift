@@ -24,7 +24,7 @@ extension Dockerfile {
     /// The frontend image that a file asks for, in whatever language the rest of it is written.
     ///
     /// Besides `# syntax=` in the directives, a `#!` line before them, `// syntax=` and a JSON object with a
-    /// `syntax` member count.
+    /// `syntax` member count. Only the first word counts.
     public static func detectSyntax(in bytes: [UInt8]) -> String? {
         let source = SourceText(bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(bytes.dropFirst(3)) : bytes)
         var first = 1
@@ -35,12 +35,17 @@ extension Dockerfile {
                 let (name, value) = DirectiveLine.parse(source.bytes[source.byteRange(ofLine: number)], marker: marker),
                 ["syntax", "escape", "check"].contains(name)
             {
-                if name == "syntax" { return String(decoding: value, as: UTF8.self) }
+                if name == "syntax" { return firstWord(value) }
                 number += 1
             }
         }
         guard first <= source.lineCount else { return nil }
         let start = source.byteRange(ofLine: first).lowerBound
-        return JSONStringArray.stringMember("syntax", of: source.bytes[start...])
+        return JSONStringArray.stringMember("syntax", of: source.bytes[start...]).flatMap { firstWord($0.utf8) }
+    }
+
+    private static func firstWord(_ text: some Collection<UInt8>) -> String? {
+        let word = text.drop(while: isBlank).prefix { !isBlank($0) }
+        return word.isEmpty ? nil : String(decoding: word, as: UTF8.self)
     }
 }

@@ -23,12 +23,16 @@ extension Heredoc {
             guard let descriptor = digits.isEmpty ? 0 : Int(String(decoding: digits, as: UTF8.self)) else { return nil }
             fileDescriptor = descriptor
             let expander = WordExpander(mode: .init(keepsUnset: true))
-            guard let words = try? expander.expandToWords(delimiter, environment: [:]), words.count == 1 else {
-                return nil
-            }
+            let quoting = WordExpander(mode: .init(keepsQuotes: true, keepsUnset: true))
+            guard let words = try? expander.expandToWords(delimiter, environment: [:]), words.count == 1,
+                let quoted = try? quoting.expand(delimiter, environment: [:])
+            else { return nil }
             name = words[0]
-            // Any quote or escape in the delimiter makes it differ from what it names.
-            expands = name == delimiter
+            func quotes(_ text: String) -> Int {
+                text.utf8.count { $0 == UInt8(ascii: "'") || $0 == UInt8(ascii: "\"") }
+            }
+            // A quote that is removed makes the body literal; an escape alone does not.
+            expands = quotes(name) == quotes(quoted)
         }
     }
 
@@ -61,6 +65,13 @@ extension Heredoc {
             index += 1
             switch byte {
             case UInt8(ascii: "\\"): index = min(index + 1, line.endIndex)
+            case UInt8(ascii: "<") where index < line.endIndex && line[index] == byte:
+                // Blanks between the operator and its delimiter belong to the word.
+                index += 1
+                var next = index
+                if next < line.endIndex, line[next] == UInt8(ascii: "-") { next += 1 }
+                if next < line.endIndex, isBlank(line[next]) { index = next }
+                while index < line.endIndex, isBlank(line[index]) { index += 1 }
             case UInt8(ascii: "'"):
                 guard let end = line[index...].firstIndex(of: byte) else { return nil }
                 index = end + 1

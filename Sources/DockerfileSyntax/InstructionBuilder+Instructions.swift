@@ -142,9 +142,9 @@ extension InstructionBuilder {
         if next < heredocs.count {
             throw Diagnostic(
                 .invalidHeredoc,
-                "\(name) cannot use \(heredocs[next].name) as the name of a heredoc",
+                "\(name) cannot accept a heredoc with a blank in its word",
                 range: heredocs[next].range,
-                nextStep: "use a name without blanks"
+                nextStep: "write <<NAME without blanks"
             )
         }
         return (sources, destination)

@@ -28,10 +28,12 @@ struct InstructionBuilder {
     private func unknownInstruction(_ range: Range<Int>) -> Diagnostic {
         let text = line.text(range)
         let shown = text.count > 60 ? String(text.prefix(60)) + "..." : text
-        let suggestion = suggest(text, among: Keyword.allCases.map(\.rawValue))
+        let suggestion = suggest(text, among: Keyword.allCases.map(\.rawValue)).map {
+            text == text.uppercased() ? $0 : $0.lowercased()
+        }
         var diagnostic = Diagnostic(
             .unknownInstruction,
-            "unknown instruction: \(shown.uppercased())" + (suggestion.map { " (did you mean \($0)?)" } ?? ""),
+            "unknown instruction: \(shown)" + (suggestion.map { " (did you mean \($0)?)" } ?? ""),
             range: line.sourceRange(range)
         )
         if text.unicodeScalars.contains(where: { $0 == "\u{A0}" || $0.value >= 0x2000 && $0.value <= 0x200F }) {

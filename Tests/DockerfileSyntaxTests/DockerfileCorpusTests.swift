@@ -55,7 +55,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("#syntax = a/b:1 \nFROM x", "a/b:1"), ("#!/usr/bin/env x\n# syntax=a\nFROM x", "a"),
+        ("#syntax = a/b:1 \nFROM x", "a/b:1"), ("# syntax=a // b\n", "a"), ("{\"syntax\": \"a\"}\n# syntax=b", nil),
+        ("#!/usr/bin/env x\n# syntax=a\nFROM x", "a"),
         ("// syntax=a:1\n{}", "a:1"), ("{\"x\": [1, {}], \"syntax\": \"a\"}", "a"),
         ("\u{FEFF}# escape=`\n# SYNTAX=q", "q"),
         ("FROM x\n# syntax=a", nil), ("# foo=1\n# syntax=a", nil), ("{\"syntax\": 1}", nil), ("", nil), ("{", nil),
