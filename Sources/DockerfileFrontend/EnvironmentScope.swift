@@ -13,9 +13,7 @@ struct EnvironmentScope: VariableLookup {
     init() {}
 
     /// From `KEY=value` strings; the last of equal keys wins.
-    init(_ entries: [String]) {
-        for entry in entries { set(entry: entry) }
-    }
+    init(_ entries: [String]) { set(entries: entries) }
 
     mutating func set(_ name: String, _ value: String) {
         if values.updateValue(value, forKey: name) != nil, let index = names.firstIndex(of: name) {
@@ -26,9 +24,17 @@ struct EnvironmentScope: VariableLookup {
         entries.append("\(name)=\(value)")
     }
 
-    mutating func set(entry: String) {
-        let (name, value) = splitEnvironmentEntry(entry)
-        set(name, value)
+    /// Sets `KEY=value` strings in order.
+    mutating func set(entries added: [String]) {
+        let pairs = added.map { splitEnvironmentEntry($0) }
+        let replaced = Set(pairs.map(\.name))
+        let kept = names.filter { !replaced.contains($0) }
+        var last: [String: Int] = [:]
+        for (index, pair) in pairs.enumerated() { last[pair.name] = index }
+        let fresh = pairs.enumerated().filter { last[$1.name] == $0 }.map(\.element)
+        for pair in fresh { values[pair.name] = pair.value }
+        names = kept + fresh.map(\.name)
+        entries = names.map { "\($0)=\(values[$0] ?? "")" }
     }
 
     func value(of name: String) -> String? { values[name] }

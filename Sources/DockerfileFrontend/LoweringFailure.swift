@@ -25,6 +25,9 @@ struct LoweringFailure: Error {
 
 /// Gathers what is wrong, so that one run reports all of it.
 struct DiagnosticCollector {
+    /// Nobody reads more, and comparing them must stay cheap.
+    static let limit = 100
+
     let source: SourceText
     private(set) var diagnostics: [Diagnostic] = []
 
@@ -40,7 +43,7 @@ struct DiagnosticCollector {
             notes: failure.notes,
             nextStep: failure.nextStep
         )
-        if !diagnostics.contains(diagnostic) { diagnostics.append(diagnostic) }
+        if diagnostics.count < Self.limit, !diagnostics.contains(diagnostic) { diagnostics.append(diagnostic) }
     }
 
     /// Runs `body` and reports what it throws; nil then.

@@ -9,19 +9,14 @@ extension StageEvaluator {
         let pairs = try expand(instruction)
         for (name, value) in pairs {
             plan.environment.set(name, value)
-            let entry = "\(name)=\(value)"
-            if let index = configEnvironment.firstIndex(where: { splitEnvironmentEntry($0).name == name }) {
-                configEnvironment[index] = entry
-            } else {
-                configEnvironment.append(entry)
-            }
+            draft.setEnvironment(name, value)
         }
         record("ENV" + pairs.map { " \($0.name)=\($0.value)" }.joined())
     }
 
     mutating func evaluateLabel(_ instruction: KeyValueInstruction) throws(LoweringFailure) {
         let pairs = try expand(instruction)
-        for (name, value) in pairs { plan.config.labels[name] = value }
+        for (name, value) in pairs { draft.labels[name] = value }
         record("LABEL" + pairs.map { " \($0.name)=\($0.value)" }.joined())
     }
 
@@ -100,7 +95,7 @@ extension StageEvaluator {
         }
         var seen: Set<String> = []
         ports = ports.filter { seen.insert($0).inserted }
-        plan.config.exposedPorts.formUnion(seen)
+        draft.exposedPorts.formUnion(seen)
         record("EXPOSE " + GoText.list(ports))
     }
 
@@ -113,7 +108,7 @@ extension StageEvaluator {
             }
             volumes.append(volume)
         }
-        plan.config.volumes.formUnion(volumes)
+        draft.volumes.formUnion(volumes)
         record("VOLUME " + GoText.list(volumes))
     }
 

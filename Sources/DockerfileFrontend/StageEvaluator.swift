@@ -18,10 +18,8 @@ struct StageEvaluator {
     let ignoresCache: Bool
     var plan: StagePlan
     var namer: StepNamer
-    /// History and variables of the config; put into it when the stage is done, because that costs a walk over them.
-    private var history: [History]
-    var configEnvironment: [String]
-    private var historySize = 0
+    /// Written into the plan's config when the stage is done.
+    var draft: ConfigDraft
     /// Whether this stage itself said CMD.
     var hasCommand = false
     /// Sources in the build context, as they are in the step: absolute.
@@ -54,7 +52,7 @@ struct StageEvaluator {
             config = BaseConfig.scratch(platform)
         }
         var environment = parent?.environment ?? EnvironmentScope()
-        for entry in config.env { environment.set(entry: entry) }
+        environment.set(entries: config.env)
         namer = StepNamer(
             stageName: stages.isSingleStage ? "" : node.displayName,
             total: node.instructions.count(where: \.isCounted) + (image == nil ? 0 : 1),
@@ -68,8 +66,7 @@ struct StageEvaluator {
             arguments: parent?.arguments ?? [],
             platform: platform
         )
-        history = config.history
-        configEnvironment = config.env
+        draft = ConfigDraft(config)
         if let image, case .image(let key) = node.base {
             plan.baseMetadata = BuildVertex.Metadata(
                 name: namer.next("FROM " + image.displayName(for: key)),
@@ -84,16 +81,15 @@ struct StageEvaluator {
         for step in plan.node.instructions {
             do throws(LoweringFailure) {
                 try evaluate(step)
-                guard historySize <= Self.historyLimit else {
+                guard draft.historySize <= Self.historyLimit else {
                     throw LoweringFailure("the history of this stage is larger than \(Self.historyLimit) bytes")
                 }
             } catch {
                 log.report(step.relocate(error), at: step.range)
-                if historySize > Self.historyLimit { return }
+                if draft.historySize > Self.historyLimit { return }
             }
         }
-        plan.config.history = history
-        plan.config.env = configEnvironment
+        draft.write(to: &plan.config)
     }
 
     private mutating func evaluate(_ step: StageInstruction) throws(LoweringFailure) {
@@ -124,8 +120,7 @@ struct StageEvaluator {
     func expand(_ word: Word) throws(LoweringFailure) -> String { try expander.expand(word, in: plan.environment) }
 
     mutating func record(_ createdBy: String, makesLayer: Bool = false) {
-        historySize += createdBy.utf8.count
-        history.append(
+        draft.record(
             History(created: nil, createdBy: createdBy, comment: Self.historyComment, emptyLayer: !makesLayer)
         )
     }

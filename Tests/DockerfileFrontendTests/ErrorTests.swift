@@ -210,6 +210,11 @@ import Testing
         #expect(try await diagnostics(text) == nil)
     }
 
+    @Test func aFileFullOfMistakesIsRefusedSoon() async throws {
+        let text = "FROM alpine\n" + String(repeating: "COPY --link a b\n", count: 20_000)
+        #expect(try await diagnostics(text)?.count == 100)
+    }
+
     @Test func cancellationIsNotDisguised() async throws {
         struct Waiting: ImageResolver {
             func resolveImage(_ reference: Reference, platform: Platform) async throws -> ResolvedImage {

@@ -69,7 +69,7 @@ import Testing
         )
     }
 
-    @Test func aLongChainIsLoweredQuickly() async throws {
+    @Test func longFilesAreLoweredQuickly() async throws {
         var lines = ["FROM alpine AS s0"]
         for index in 1...500 {
             lines += ["FROM s\(index - 1) AS s\(index)", "ENV E\(index)=\(index)", "RUN x\(index)"]
@@ -77,5 +77,9 @@ import Testing
         let build = try await lowered(lines.joined(separator: "\n"))
         #expect(build.layerVertices.count == 500)
         #expect(build.config.env.count == 501)
+        let labels = (1...5000).map { "LABEL l\($0)=1\nENV e\($0)=1\n" }.joined()
+        let wide = try await lowered("FROM scratch\n\(labels)")
+        #expect(wide.config.labels.count == 5000)
+        #expect(wide.config.history.count == 10_000)
     }
 }
