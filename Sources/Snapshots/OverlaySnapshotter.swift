@@ -205,12 +205,16 @@ public final class OverlaySnapshotter: Snapshotter {
                 return id
             }
         } catch let error as SystemError where error.isDiskFull {
-            throw SnapshotError(
-                .diskFull,
-                "the disk that holds \(root.path) is full",
-                nextStep: "free space there, or run: galley prune"
-            )
+            throw diskFull
         }
+    }
+
+    var diskFull: SnapshotError {
+        SnapshotError(
+            .diskFull,
+            "the disk that holds \(root.path) is full",
+            nextStep: "free space there, or run: galley prune"
+        )
     }
 
     public func use(_ layers: [SnapshotID]) throws -> Bool {

@@ -58,7 +58,10 @@ public final class PendingSnapshot: Sendable {
         self.directory = directory
     }
 
-    deinit { try? removeTree(path) }
+    deinit { discard() }
+
+    /// Removes what was made, now rather than with the last reference. Does nothing after publishing.
+    public func discard() { try? removeTree(path) }
 
     /// The layer's root directory by name.
     public var directoryPath: RawPath { path.appending("fs") }
