@@ -73,12 +73,18 @@ final class Authenticator: Sendable {
     ///
     /// - Parameter rejected: the Authorization value that was refused; a token so refused is forgotten.
     func accept(
-        _ challenges: [Challenge], from endpoint: RegistryEndpoint, at origin: WebAddress, scope: AuthScope,
+        _ challenges: [Challenge],
+        from endpoint: RegistryEndpoint,
+        at origin: WebAddress,
+        scope: AuthScope,
         rejected: RedactedString?
     ) async throws -> Bool {
         if let bearer = challenges.first(where: { $0.scheme == "bearer" && $0.parameters["realm"] != nil }) {
             guard let realm = WebAddress(bearer.parameters["realm"] ?? "", relativeTo: origin) else {
-                throw RegistryError(.invalidResponse, "\(endpoint.name) names a token server that is not an http(s) address")
+                throw RegistryError(
+                    .invalidResponse,
+                    "\(endpoint.name) names a token server that is not an http(s) address"
+                )
             }
             let demanded = AuthScope(parsing: bearer.parameters["scope"] ?? "")
             state.withLock { state in
@@ -118,7 +124,12 @@ final class Authenticator: Sendable {
             if credentials != nil { try requireConfidential(key.realm, endpoint) }
             let started = clock.now()
             let answer = try await tokenServer.token(
-                realm: key.realm, service: key.service, scope: key.scope, credentials: credentials, for: endpoint)
+                realm: key.realm,
+                service: key.service,
+                scope: key.scope,
+                credentials: credentials,
+                for: endpoint
+            )
             state.withLock { state in
                 // A tenth is held back, so that a token does not expire on its way.
                 state.tokens[key] = Token(text: answer.token, expiry: started + answer.lifetime * 0.9)
@@ -134,7 +145,9 @@ final class Authenticator: Sendable {
         if address.scheme == .https || address.isLoopback || hosts[address.authority].http { return }
         if hosts[endpoint.name].http, address.host == endpoint.host { return }
         throw RegistryError(
-            .unauthorized, "credentials for \(endpoint.name) are not sent to \(address.authority) over plain http",
-            nextStep: "set http = true for \(address.authority) in the registry configuration if its network is trusted")
+            .unauthorized,
+            "credentials for \(endpoint.name) are not sent to \(address.authority) over plain http",
+            nextStep: "set http = true for \(address.authority) in the registry configuration if its network is trusted"
+        )
     }
 }

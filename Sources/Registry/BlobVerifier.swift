@@ -26,7 +26,9 @@ struct BlobVerifier: Sendable {
         guard Int64(bytes.count) <= remaining else {
             isSpoilt = true
             throw RegistryError(
-                .sizeMismatch, "\(descriptor.digest) is longer than the \(descriptor.size) bytes that were announced")
+                .sizeMismatch,
+                "\(descriptor.digest) is longer than the \(descriptor.size) bytes that were announced"
+            )
         }
         hasher.update(bytes)
     }
@@ -42,6 +44,8 @@ struct BlobVerifier: Sendable {
 
     func short() -> RegistryError {
         RegistryError(
-            .sizeMismatch, "\(descriptor.digest) is too short: \(count) bytes arrived, \(descriptor.size) were announced")
+            .sizeMismatch,
+            "\(descriptor.digest) is too short: \(count) bytes arrived, \(descriptor.size) were announced"
+        )
     }
 }

@@ -3,6 +3,7 @@
 
 import OCI
 import Subprocess
+import SystemPackage
 
 /// A program that keeps credentials (docker-credential-helpers: `get`, `store` and `erase` over stdin and stdout).
 struct CredentialHelper: Sendable {
@@ -10,6 +11,8 @@ struct CredentialHelper: Sendable {
     private let environment: Environment
 
     private static let outputLimit = 1 << 20
+    /// Less than a pipe holds.
+    private static let inputLimit = 32 << 10
 
     /// - Parameter name: what follows `docker-credential-`.
     init(_ name: String, environment: Environment = .inherit) {
@@ -57,22 +60,50 @@ struct CredentialHelper: Sendable {
     private func run(_ action: String, input: String) async throws -> (status: Int32, output: String) {
         // The name comes from a file that may not be the user's own: it names a program in PATH and nothing else.
         guard !program.contains("/") else {
-            throw RegistryError(.credentialStore, "\"\(sanitised(program, limit: 80))\" is not a credential helper's name")
+            throw RegistryError(
+                .credentialStore,
+                "\"\(sanitised(program, limit: 80))\" is not a credential helper's name"
+            )
         }
         do {
             let result = try await Subprocess.run(
-                .name(program), arguments: [action], environment: environment, input: .string(input),
-                output: .string(limit: Self.outputLimit), error: .string(limit: Self.outputLimit))
+                .name(program),
+                arguments: [action],
+                environment: environment,
+                input: .fileDescriptor(try Self.filledPipe(input), closeAfterSpawningProcess: true),
+                output: .string(limit: Self.outputLimit),
+                error: .string(limit: Self.outputLimit)
+            )
             let status: Int32 = if case .exited(let code) = result.terminationStatus { code } else { -1 }
             let output = result.standardOutput
             return (status, status != 0 && output.isEmpty ? result.standardError : output)
+        } catch let error as RegistryError {
+            throw error
         } catch let error as SubprocessError where error.code == .executableNotFound {
             throw RegistryError(
-                .credentialStore, "the credential helper \(program) was not found in PATH",
-                nextStep: "install it, or remove it from credsStore and credHelpers in docker's config.json")
+                .credentialStore,
+                "the credential helper \(program) was not found in PATH",
+                nextStep: "install it, or remove it from credsStore and credHelpers in docker's config.json"
+            )
         } catch {
             try Task.checkCancellation()
             throw RegistryError(.credentialStore, "\(program) could not be run", cause: error)
+        }
+    }
+
+    /// The read end of a pipe that holds all of `text`. Writing while the helper runs would raise SIGPIPE, and trap in
+    /// swift-subprocess 1.0.2, when it does not read.
+    private static func filledPipe(_ text: String) throws -> FileDescriptor {
+        guard text.utf8.count <= inputLimit else {
+            throw RegistryError(.credentialStore, "a credential has more than \(inputLimit) bytes")
+        }
+        let (readEnd, writeEnd) = try FileDescriptor.pipe()
+        do {
+            try writeEnd.closeAfter { _ = try writeEnd.writeAll(text.utf8) }
+            return readEnd
+        } catch {
+            try? readEnd.close()
+            throw error
         }
     }
 }

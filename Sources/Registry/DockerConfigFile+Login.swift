@@ -6,7 +6,9 @@ import LinuxSystem
 extension DockerConfigFile {
     /// The credentials for `host`, from its credential helper or else from the file.
     public func credentials(for host: String) async throws -> RegistryCredentials? {
-        if let name = helper(for: host), let found = try await CredentialHelper(name).get(Self.key(host)) { return found }
+        if let name = helper(for: host), let found = try await CredentialHelper(name).get(Self.key(host)) {
+            return found
+        }
         return try entry(for: host)
     }
 

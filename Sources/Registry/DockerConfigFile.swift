@@ -112,19 +112,26 @@ public struct DockerConfigFile: Sendable {
     }
 
     private static func credentials(_ entry: JSONValue, _ key: String) throws -> RegistryCredentials? {
-        if let token = entry["identitytoken"]?.stringValue, !token.isEmpty { return .identityToken(RedactedString(token)) }
-        if let token = entry["registrytoken"]?.stringValue, !token.isEmpty { return .registryToken(RedactedString(token)) }
+        if let token = entry["identitytoken"]?.stringValue, !token.isEmpty {
+            return .identityToken(RedactedString(token))
+        }
+        if let token = entry["registrytoken"]?.stringValue, !token.isEmpty {
+            return .registryToken(RedactedString(token))
+        }
         if let auth = entry["auth"]?.stringValue, !auth.isEmpty {
             guard let data = Data(base64Encoded: auth), let colon = data.firstIndex(of: UInt8(ascii: ":")) else {
                 throw RegistryError(
-                    .credentialStore, "the entry \"\(key)\" of docker's configuration has an auth that cannot be decoded",
-                    nextStep: "galley login \(hostname(key))")
+                    .credentialStore,
+                    "the entry \"\(key)\" of docker's configuration has an auth that cannot be decoded",
+                    nextStep: "galley login \(hostname(key))"
+                )
             }
             var password = data[data.index(after: colon)...]
             while password.last == 0 { password = password.dropLast() }
             return .basic(
                 username: String(decoding: data[..<colon], as: UTF8.self),
-                password: RedactedString(String(decoding: password, as: UTF8.self)))
+                password: RedactedString(String(decoding: password, as: UTF8.self))
+            )
         }
         guard let username = entry["username"]?.stringValue, !username.isEmpty,
             let password = entry["password"]?.stringValue

@@ -19,11 +19,18 @@ public final class RegistryClient: Sendable {
     ///   - credentials: asked when a registry demands some.
     ///   - clock: measures back-off, time-outs and the life of tokens.
     public init(
-        hosts: RegistryHosts = RegistryHosts(), credentials: any CredentialSource = DockerCredentials(),
-        retry: RetryPolicy = RetryPolicy(), clock: some Clock<Duration> = ContinuousClock()
+        hosts: RegistryHosts = RegistryHosts(),
+        credentials: any CredentialSource = DockerCredentials(),
+        retry: RetryPolicy = RetryPolicy(),
+        clock: some Clock<Duration> = ContinuousClock()
     ) {
         session = RegistrySession(
-            transport: HTTPTransport(), hosts: hosts, retry: retry, clock: RegistryClock(clock), credentials: credentials)
+            transport: HTTPTransport(),
+            hosts: hosts,
+            retry: retry,
+            clock: RegistryClock(clock),
+            credentials: credentials
+        )
     }
 
     /// Closes all connections; calls that still run, and later ones, throw.
@@ -41,18 +48,30 @@ public final class RegistryClient: Sendable {
         let endpoint = RegistryEndpoint(domain: host)
         let fixed = FixedCredentials(credentials.map { [endpoint.name: $0] } ?? [:])
         let session = RegistrySession(
-            transport: session.transport, hosts: session.hosts, retry: session.retry, clock: session.clock,
-            credentials: fixed)
+            transport: session.transport,
+            hosts: session.hosts,
+            retry: session.retry,
+            clock: session.clock,
+            credentials: fixed
+        )
         let call = RegistryCall(
-            method: .GET, target: .base, repository: "", scope: AuthScope(), subject: "registry \(endpoint.name)")
+            method: .GET,
+            target: .base,
+            repository: "",
+            scope: AuthScope(),
+            subject: "registry \(endpoint.name)"
+        )
         let reply = try await session.call(call, at: endpoint, allowing: [401, 404])
         if reply.status == 404 {
             throw RegistryError(.unsupported, "\(endpoint.name) is not a registry: it does not know /v2/")
         }
         if reply.status == 401 {
             throw RegistryError.unauthorized(
-                endpoint, hasCredentials: credentials != nil, subject: nil,
-                said: RegistryErrorBody(parsing: reply.body ?? []).suffix)
+                endpoint,
+                hasCredentials: credentials != nil,
+                subject: nil,
+                said: RegistryErrorBody(parsing: reply.body ?? []).suffix
+            )
         }
     }
 }
@@ -69,13 +88,20 @@ extension RegistryClient: ManifestSource {
 
 extension RegistrySession {
     init(
-        transport: HTTPTransport, hosts: RegistryHosts, retry: RetryPolicy, clock: RegistryClock,
+        transport: HTTPTransport,
+        hosts: RegistryHosts,
+        retry: RetryPolicy,
+        clock: RegistryClock,
         credentials: any CredentialSource
     ) {
         let tokens = TokenServer(transport: transport, hosts: hosts, clock: clock, retry: retry)
         self.init(
             transport: transport,
             authenticator: Authenticator(source: credentials, tokenServer: tokens, hosts: hosts, clock: clock),
-            hosts: hosts, retry: retry, clock: clock, schemes: SchemeMemory())
+            hosts: hosts,
+            retry: retry,
+            clock: clock,
+            schemes: SchemeMemory()
+        )
     }
 }

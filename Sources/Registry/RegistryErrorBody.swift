@@ -24,7 +24,9 @@ struct RegistryErrorBody: Sendable {
             entries.append(
                 Entry(
                     code: sanitised(entry["code"]?.stringValue ?? "", limit: 64),
-                    message: sanitised(detail ?? message, limit: 300)))
+                    message: sanitised(detail ?? message, limit: 300)
+                )
+            )
         }
         if entries.isEmpty, let text = Self.plainMessage(json) {
             entries = [Entry(code: "", message: sanitised(text, limit: 300))]

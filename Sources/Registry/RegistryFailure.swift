@@ -12,8 +12,10 @@ extension RegistryError {
         let login = "galley login \(endpoint.name)"
         if hasCredentials {
             return RegistryError(
-                .unauthorized, "\(endpoint.name) refused the credentials\(about)\(said)",
-                nextStep: "check the user's rights, or log in again: \(login)")
+                .unauthorized,
+                "\(endpoint.name) refused the credentials\(about)\(said)",
+                nextStep: "check the user's rights, or log in again: \(login)"
+            )
         }
         let why = subject == nil ? "" : ": the repository does not exist or is private"
         return RegistryError(.unauthorized, "\(endpoint.name) demands a login\(about)\(why)\(said)", nextStep: login)
@@ -21,7 +23,12 @@ extension RegistryError {
 
     /// The error for a status; nil when it may pass and `setback` describes it.
     static func refusal(
-        status: Int, headers: HTTPHeaders, body: [UInt8], subject: String, endpoint: RegistryEndpoint, hasCredentials: Bool
+        status: Int,
+        headers: HTTPHeaders,
+        body: [UInt8],
+        subject: String,
+        endpoint: RegistryEndpoint,
+        hasCredentials: Bool
     ) -> any Error {
         let said = RegistryErrorBody(parsing: body)
         switch status {
@@ -29,13 +36,18 @@ extension RegistryError {
             return unauthorized(endpoint, hasCredentials: hasCredentials, subject: subject, said: said.suffix)
         case 403:
             return RegistryError(
-                .denied, "\(endpoint.name) denies access to \(subject)\(said.suffix)",
-                nextStep: hasCredentials ? nil : "galley login \(endpoint.name)")
+                .denied,
+                "\(endpoint.name) denies access to \(subject)\(said.suffix)",
+                nextStep: hasCredentials ? nil : "galley login \(endpoint.name)"
+            )
         case 404: return notFound(subject, endpoint, said)
         case 429:
             let error = RegistryError(
-                .rateLimited, "\(endpoint.name) limits the rate of requests for \(subject)\(said.suffix)",
-                nextStep: hasCredentials ? nil : "limits are often higher for known users: galley login \(endpoint.name)")
+                .rateLimited,
+                "\(endpoint.name) limits the rate of requests for \(subject)\(said.suffix)",
+                nextStep: hasCredentials
+                    ? nil : "limits are often higher for known users: galley login \(endpoint.name)"
+            )
             return Setback(error, retryAfter: RetryPolicy.retryAfter(headers.first(name: "Retry-After")))
         case 408, 500...:
             let error = RegistryError(.serverError, "\(endpoint.name) answered \(status) for \(subject)\(said.suffix)")
@@ -50,7 +62,10 @@ extension RegistryError {
         -> RegistryError
     {
         if said.has("NAME_UNKNOWN") {
-            return RegistryError(.repositoryNotFound, "\(subject): \(endpoint.name) has no such repository\(said.suffix)")
+            return RegistryError(
+                .repositoryNotFound,
+                "\(subject): \(endpoint.name) has no such repository\(said.suffix)"
+            )
         }
         if said.has("BLOB_UNKNOWN") || subject.contains("blob ") {
             return RegistryError(.blobNotFound, "\(subject): \(endpoint.name) does not have it\(said.suffix)")

@@ -17,7 +17,11 @@ public struct RegistryHosts: Sendable, Hashable {
         public var keypair: [KeyPair]
 
         public init(
-            mirrors: [String] = [], http: Bool = false, insecure: Bool = false, ca: [String] = [], keypair: [KeyPair] = []
+            mirrors: [String] = [],
+            http: Bool = false,
+            insecure: Bool = false,
+            ca: [String] = [],
+            keypair: [KeyPair] = []
         ) {
             self.mirrors = mirrors
             self.http = http

@@ -26,7 +26,8 @@ extension RegistryRepository {
             guard found.size == descriptor.size else {
                 throw RegistryError(
                     .sizeMismatch,
-                    "\(descriptor.digest) has \(found.size) bytes at \(endpoint.name), \(descriptor.size) were announced")
+                    "\(descriptor.digest) has \(found.size) bytes at \(endpoint.name), \(descriptor.size) were announced"
+                )
             }
             return bytes
         }
@@ -45,17 +46,23 @@ extension RegistryRepository {
         if let answered = reply.header("Docker-Content-Digest"), answered != digest.description {
             throw RegistryError(
                 .digestMismatch,
-                "\(origin.name) stored \(call.subject) as \(sanitised(answered, limit: 80)), but the bytes are \(digest)")
+                "\(origin.name) stored \(call.subject) as \(sanitised(answered, limit: 80)), but the bytes are \(digest)"
+            )
         }
         return Descriptor(mediaType: mediaType, digest: digest, size: Int64(bytes.count))
     }
 
     /// Nil when the registry does not answer HEAD fully.
-    private func head(_ tagOrDigest: String, wanted: Digest?, at endpoint: RegistryEndpoint) async throws -> Descriptor? {
+    private func head(_ tagOrDigest: String, wanted: Digest?, at endpoint: RegistryEndpoint) async throws -> Descriptor?
+    {
         var call = manifestCall(.HEAD, tagOrDigest, scope: pullScope(endpoint))
         call.headers = Self.acceptHeaders
         // The answer to HEAD has no body to say why: a refusal is asked again with GET.
-        let reply = try await session.call(call, at: endpoint, allowing: Set(400..<500).subtracting([408, 429]).union([501]))
+        let reply = try await session.call(
+            call,
+            at: endpoint,
+            allowing: Set(400..<500).subtracting([408, 429]).union([501])
+        )
         guard reply.status == 200, let type = reply.header("Content-Type").flatMap(Self.mediaType),
             let size = reply.header("Content-Length").flatMap({ Int64($0) }), size > 0,
             let answered = reply.header("Docker-Content-Digest").flatMap({ try? Digest($0) })
@@ -81,7 +88,9 @@ extension RegistryRepository {
         let announced = wanted ?? reply.header("Docker-Content-Digest").flatMap { try? Digest($0) }
         if let announced, announced.algorithm == .sha256, announced != digest {
             throw RegistryError(
-                .digestMismatch, "\(endpoint.name) announced \(announced) for \(call.subject), but the bytes are \(digest)")
+                .digestMismatch,
+                "\(endpoint.name) announced \(announced) for \(call.subject), but the bytes are \(digest)"
+            )
         }
         let type = try Self.kind(of: bytes, contentType: reply.header("Content-Type"), call.subject)
         return (Descriptor(mediaType: type, digest: digest, size: Int64(bytes.count)), bytes)
@@ -90,13 +99,19 @@ extension RegistryRepository {
     private func manifestCall(_ method: HTTPMethod, _ tagOrDigest: String, scope: AuthScope) -> RegistryCall {
         let separator = tagOrDigest.contains(":") ? "@" : ":"
         return RegistryCall(
-            method: method, target: .repository("manifests/\(tagOrDigest)"), repository: path, scope: scope,
-            subject: "\(name)\(separator)\(tagOrDigest)")
+            method: method,
+            target: .repository("manifests/\(tagOrDigest)"),
+            repository: path,
+            scope: scope,
+            subject: "\(name)\(separator)\(tagOrDigest)"
+        )
     }
 
     private func tooLarge(_ subject: String) -> RegistryError {
         RegistryError(
-            .tooLarge, "the manifest of \(subject) is larger than \(RegistryClient.manifestLimit >> 20) MiB, the limit")
+            .tooLarge,
+            "the manifest of \(subject) is larger than \(RegistryClient.manifestLimit >> 20) MiB, the limit"
+        )
     }
 
     // MARK: - Types of manifests
@@ -125,7 +140,9 @@ extension RegistryRepository {
         if json["manifests"] != nil { return .ociIndex }
         if json["layers"] != nil, json["config"] != nil { return .ociManifest }
         throw RegistryError(
-            .unsupported, "\(subject) is neither an image nor an index: its type is \(said?.rawValue ?? "not given")")
+            .unsupported,
+            "\(subject) is neither an image nor an index: its type is \(said?.rawValue ?? "not given")"
+        )
     }
 
     private static func refuseOldSchema(_ type: MediaType, _ subject: String) throws {
@@ -134,7 +151,9 @@ extension RegistryRepository {
 
     private static func oldSchema(_ subject: String) -> RegistryError {
         RegistryError(
-            .unsupported, "\(subject) is a Docker schema 1 manifest, a format that was given up in 2017",
-            nextStep: "push the image again with a current tool")
+            .unsupported,
+            "\(subject) is a Docker schema 1 manifest, a format that was given up in 2017",
+            nextStep: "push the image again with a current tool"
+        )
     }
 }

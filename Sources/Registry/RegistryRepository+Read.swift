@@ -26,7 +26,8 @@ extension RegistryRepository: BlobSource {
 
     /// Makes attempts at one endpoint until the blob is whole.
     private func read(
-        _ verifier: inout BlobVerifier, from endpoint: RegistryEndpoint,
+        _ verifier: inout BlobVerifier,
+        from endpoint: RegistryEndpoint,
         _ consume: (ArraySlice<UInt8>) async throws -> Void
     ) async throws {
         var loop = RetryLoop(session.retry, session.clock)
@@ -46,7 +47,8 @@ extension RegistryRepository: BlobSource {
 
     /// One request: the network runs in a child task, `consume` in this one.
     private func attempt(
-        _ verifier: inout BlobVerifier, from endpoint: RegistryEndpoint,
+        _ verifier: inout BlobVerifier,
+        from endpoint: RegistryEndpoint,
         _ consume: (ArraySlice<UInt8>) async throws -> Void
     ) async throws {
         let pipe = ChunkPipe(clock: session.clock)
@@ -77,7 +79,10 @@ extension RegistryRepository: BlobSource {
 
     /// Puts the blob's bytes from `start` on into the pipe; how it ends is the pipe's end.
     private func pump(
-        _ descriptor: Descriptor, from start: Int64, of endpoint: RegistryEndpoint, into pipe: ChunkPipe
+        _ descriptor: Descriptor,
+        from start: Int64,
+        of endpoint: RegistryEndpoint,
+        into pipe: ChunkPipe
     ) async {
         do {
             let call = blobCall(descriptor, from: start, of: endpoint)
@@ -112,7 +117,10 @@ extension RegistryRepository: BlobSource {
 
     /// How much of the body was already consumed; refuses lengths that cannot be right before a byte is read.
     private func bytesToSkip(
-        _ answer: HTTPAnswer, _ descriptor: Descriptor, _ start: Int64, _ endpoint: RegistryEndpoint
+        _ answer: HTTPAnswer,
+        _ descriptor: Descriptor,
+        _ start: Int64,
+        _ endpoint: RegistryEndpoint
     ) throws -> Int64 {
         var first: Int64 = 0
         if answer.status == 206 {
@@ -121,22 +129,30 @@ extension RegistryRepository: BlobSource {
                 from >= 0
             else {
                 throw RegistryError(
-                    .invalidResponse, "\(endpoint.name) sent another part of \(descriptor.digest) than was asked for")
+                    .invalidResponse,
+                    "\(endpoint.name) sent another part of \(descriptor.digest) than was asked for"
+                )
             }
             first = from
         }
         if let length = answer.contentLength, length != descriptor.size - first {
             throw RegistryError(
                 .sizeMismatch,
-                "\(descriptor.digest) has \(first + length) bytes at \(endpoint.name), \(descriptor.size) were announced")
+                "\(descriptor.digest) has \(first + length) bytes at \(endpoint.name), \(descriptor.size) were announced"
+            )
         }
         return start - first
     }
 
     private func blobCall(_ descriptor: Descriptor, from start: Int64, of endpoint: RegistryEndpoint) -> RegistryCall {
         RegistryCall(
-            method: .GET, target: .repository("blobs/\(descriptor.digest)"), repository: path, scope: pullScope(endpoint),
-            headers: start > 0 ? ["Range": "bytes=\(start)-"] : [:], subject: "blob \(descriptor.digest) of \(name)")
+            method: .GET,
+            target: .repository("blobs/\(descriptor.digest)"),
+            repository: path,
+            scope: pullScope(endpoint),
+            headers: start > 0 ? ["Range": "bytes=\(start)-"] : [:],
+            subject: "blob \(descriptor.digest) of \(name)"
+        )
     }
 }
 

@@ -8,8 +8,12 @@ public import OCI
 extension RegistryRepository: BlobSink {
     public func containsBlob(_ descriptor: Descriptor) async throws -> Bool {
         let call = RegistryCall(
-            method: .HEAD, target: .repository("blobs/\(descriptor.digest)"), repository: path, scope: pushScope,
-            subject: "blob \(descriptor.digest) of \(name)")
+            method: .HEAD,
+            target: .repository("blobs/\(descriptor.digest)"),
+            repository: path,
+            scope: pushScope,
+            subject: "blob \(descriptor.digest) of \(name)"
+        )
         let reply = try await session.call(call, at: origin, allowing: [404])
         return reply.status != 404
     }
@@ -31,7 +35,9 @@ extension RegistryRepository: BlobSink {
     /// for the moment; it must write the same bytes each time if `expected` is given. It is not called at all when
     /// `expected` is given and the registry has that blob already.
     public func writeBlob(
-        mediaType: MediaType, expected: Descriptor?, _ produce: (any BlobWriter) async throws -> Void
+        mediaType: MediaType,
+        expected: Descriptor?,
+        _ produce: (any BlobWriter) async throws -> Void
     ) async throws -> Descriptor {
         if let expected {
             _ = try BlobVerifier(expected)
@@ -48,13 +54,18 @@ extension RegistryRepository: BlobSink {
     }
 
     private func upload(
-        mediaType: MediaType, expected: Descriptor?, _ produce: (any BlobWriter) async throws -> Void
+        mediaType: MediaType,
+        expected: Descriptor?,
+        _ produce: (any BlobWriter) async throws -> Void
     ) async throws -> Descriptor {
         let opened = try await session.call(uploadCall("blobs/uploads/"), at: origin)
         let begun = try location(opened)
         do {
             let writer = UploadWriter(
-                pipe: ChunkPipe(clock: session.clock), expected: expected, onProgress: onProgress)
+                pipe: ChunkPipe(clock: session.clock),
+                expected: expected,
+                onProgress: onProgress
+            )
             let upload = try await send(writer, to: begun, produce)
             let descriptor = try writer.descriptor(mediaType: mediaType)
             try await commit(descriptor, at: upload)
@@ -67,7 +78,9 @@ extension RegistryRepository: BlobSink {
 
     /// PATCHes the body; returns where to commit it.
     private func send(
-        _ writer: UploadWriter, to upload: WebAddress, _ produce: (any BlobWriter) async throws -> Void
+        _ writer: UploadWriter,
+        to upload: WebAddress,
+        _ produce: (any BlobWriter) async throws -> Void
     ) async throws -> WebAddress {
         let pipe = writer.pipe
         var call = uploadCall("")
@@ -105,7 +118,8 @@ extension RegistryRepository: BlobSink {
                 throw uploadRefusal(answer.status, answer.headers, body, call)
             }
             return try location(
-                RegistryReply(status: answer.status, headers: answer.headers, body: body, address: address))
+                RegistryReply(status: answer.status, headers: answer.headers, body: body, address: address)
+            )
         } catch {
             let sorted: any Error =
                 switch error {
@@ -128,7 +142,8 @@ extension RegistryRepository: BlobSink {
             if let answered = reply.header("Docker-Content-Digest"), answered != descriptor.digest.description {
                 throw RegistryError(
                     .digestMismatch,
-                    "\(origin.name) stored \(descriptor.digest) as \(sanitised(answered, limit: 80))")
+                    "\(origin.name) stored \(descriptor.digest) as \(sanitised(answered, limit: 80))"
+                )
             }
         } catch let failure as TransportFailure {
             // The registry may have filed the blob before the answer was lost.
@@ -138,7 +153,9 @@ extension RegistryRepository: BlobSink {
     }
 
     /// A registry that has lost the upload is asked for a new one.
-    private func uploadRefusal(_ status: Int, _ headers: HTTPHeaders, _ body: [UInt8], _ call: RegistryCall) -> any Error {
+    private func uploadRefusal(_ status: Int, _ headers: HTTPHeaders, _ body: [UInt8], _ call: RegistryCall)
+        -> any Error
+    {
         let error = session.refusal(status, headers, body, call, origin)
         guard status == 404 || status == 416, let known = error as? RegistryError else { return error }
         return Setback(RegistryError(.invalidResponse, "\(origin.name) lost the upload to \(name)", cause: known))
@@ -146,8 +163,13 @@ extension RegistryRepository: BlobSink {
 
     private func uploadCall(_ rest: String, query: [(String, String)] = []) -> RegistryCall {
         RegistryCall(
-            method: .POST, target: .repository(rest, query: query), repository: path, scope: pushScope,
-            headers: ["Content-Length": "0"], subject: "upload to \(name)")
+            method: .POST,
+            target: .repository(rest, query: query),
+            repository: path,
+            scope: pushScope,
+            headers: ["Content-Length": "0"],
+            subject: "upload to \(name)"
+        )
     }
 
     /// Where the upload goes on. A registry behind a proxy that ends TLS may name itself with http: https stays.
@@ -158,7 +180,9 @@ extension RegistryRepository: BlobSink {
         if reply.address.scheme == .https, address.scheme == .http {
             guard address.host == reply.address.host else {
                 throw RegistryError(
-                    .tls, "\(origin.name) wants the upload at \(address.authority) over plain http, which is not done")
+                    .tls,
+                    "\(origin.name) wants the upload at \(address.authority) over plain http, which is not done"
+                )
             }
             address.scheme = .https
             address.authority = reply.address.authority

@@ -20,7 +20,9 @@ public struct RegistryRepository: Sendable {
 
     /// A copy for one transfer, which calls `report` with the bytes transferred so far after every chunk, on the
     /// transfer's own task. An upload that starts again counts from zero again.
-    public func reportingProgress(_ report: @escaping @Sendable (_ transferredBytes: Int64) -> Void) -> RegistryRepository {
+    public func reportingProgress(_ report: @escaping @Sendable (_ transferredBytes: Int64) -> Void)
+        -> RegistryRepository
+    {
         var copy = self
         copy.onProgress = report
         return copy
@@ -31,7 +33,9 @@ public struct RegistryRepository: Sendable {
 
     /// Who is asked for reads, in order.
     var readEndpoints: [RegistryEndpoint] {
-        session.hosts[origin.name].mirrors.map { RegistryEndpoint(mirror: $0) }.filter { !$0.authority.isEmpty } + [origin]
+        session.hosts[origin.name].mirrors.map { RegistryEndpoint(mirror: $0) }.filter { !$0.authority.isEmpty } + [
+            origin
+        ]
     }
 
     /// Tries each endpoint in turn; the origin's error is the one that counts.

@@ -19,7 +19,10 @@ struct RegistrySession: Sendable {
 
     /// Makes a call whose answer is small, with retries. 2xx and the statuses in `allowing` are returned, all else throws.
     func call(
-        _ call: RegistryCall, at endpoint: RegistryEndpoint, allowing: Set<Int> = [], limit: Int = RegistryErrorBody.limit
+        _ call: RegistryCall,
+        at endpoint: RegistryEndpoint,
+        allowing: Set<Int> = [],
+        limit: Int = RegistryErrorBody.limit
     ) async throws -> RegistryReply {
         try await RetryLoop(retry, clock).run(host: endpoint.authority) {
             try await callOnce(call, at: endpoint, allowing: allowing, limit: limit)
@@ -28,14 +31,20 @@ struct RegistrySession: Sendable {
 
     /// As `call`, without retries: throws `Setback` and `TransportFailure`.
     func callOnce(
-        _ call: RegistryCall, at endpoint: RegistryEndpoint, allowing: Set<Int> = [], limit: Int = RegistryErrorBody.limit
+        _ call: RegistryCall,
+        at endpoint: RegistryEndpoint,
+        allowing: Set<Int> = [],
+        limit: Int = RegistryErrorBody.limit
     ) async throws -> RegistryReply {
         let reply = try await clock.limit(call.timeout ?? retry.requestTimeout) {
             let (answer, address) = try await open(call, at: endpoint)
             let isSuccess = (200..<300).contains(answer.status)
             return RegistryReply(
-                status: answer.status, headers: answer.headers,
-                body: try await body(of: answer, limit: isSuccess ? limit : RegistryErrorBody.limit), address: address)
+                status: answer.status,
+                headers: answer.headers,
+                body: try await body(of: answer, limit: isSuccess ? limit : RegistryErrorBody.limit),
+                address: address
+            )
         }
         if (200..<300).contains(reply.status) || allowing.contains(reply.status) { return reply }
         throw refusal(reply.status, reply.headers, reply.body ?? [], call, endpoint)
@@ -45,7 +54,11 @@ struct RegistrySession: Sendable {
     func open(_ call: RegistryCall, at endpoint: RegistryEndpoint) async throws -> (HTTPAnswer, WebAddress) {
         let base = try await base(of: endpoint)
         var exchange = HTTPExchange(
-            method: call.method, address: call.address(at: base, endpoint), headers: call.headers, body: call.body)
+            method: call.method,
+            address: call.address(at: base, endpoint),
+            headers: call.headers,
+            body: call.body
+        )
         var redirects = 0
         var askedAgain = false
         while true {
@@ -63,8 +76,12 @@ struct RegistrySession: Sendable {
                 exchange = next
             } else if answer.status == 401, isHome, !askedAgain {
                 let helps = try await authenticator.accept(
-                    Challenge.parse(answer.headers["WWW-Authenticate"]), from: endpoint, at: base, scope: call.scope,
-                    rejected: shown)
+                    Challenge.parse(answer.headers["WWW-Authenticate"]),
+                    from: endpoint,
+                    at: base,
+                    scope: call.scope,
+                    rejected: shown
+                )
                 if !helps { return (answer, exchange.address) }
                 askedAgain = true
                 if exchange.body.isStream { throw Setback(refusal(call, endpoint)) }
@@ -80,16 +97,29 @@ struct RegistrySession: Sendable {
     }
 
     func refusal(
-        _ status: Int, _ headers: HTTPHeaders, _ body: [UInt8], _ call: RegistryCall, _ endpoint: RegistryEndpoint
+        _ status: Int,
+        _ headers: HTTPHeaders,
+        _ body: [UInt8],
+        _ call: RegistryCall,
+        _ endpoint: RegistryEndpoint
     ) -> any Error {
         RegistryError.refusal(
-            status: status, headers: headers, body: body, subject: call.subject, endpoint: endpoint,
-            hasCredentials: authenticator.hasCredentials(for: endpoint))
+            status: status,
+            headers: headers,
+            body: body,
+            subject: call.subject,
+            endpoint: endpoint,
+            hasCredentials: authenticator.hasCredentials(for: endpoint)
+        )
     }
 
     private func refusal(_ call: RegistryCall, _ endpoint: RegistryEndpoint) -> RegistryError {
         .unauthorized(
-            endpoint, hasCredentials: authenticator.hasCredentials(for: endpoint), subject: call.subject, said: "")
+            endpoint,
+            hasCredentials: authenticator.hasCredentials(for: endpoint),
+            subject: call.subject,
+            said: ""
+        )
     }
 
     private func body(of answer: HTTPAnswer, limit: Int) async throws -> [UInt8]? {
@@ -109,13 +139,18 @@ struct RegistrySession: Sendable {
         guard followed.contains(answer.status), !exchange.body.isStream, let location = answer.header("Location")
         else { return nil }
         guard let target = WebAddress(location, relativeTo: exchange.address) else {
-            throw RegistryError(.invalidResponse, "\(endpoint.name) redirects to something that is not an http(s) address")
+            throw RegistryError(
+                .invalidResponse,
+                "\(endpoint.name) redirects to something that is not an http(s) address"
+            )
         }
         let isAllowed = hosts[target.authority].http || (target.isLoopback && exchange.address.isLoopback)
         if exchange.address.scheme == .https, target.scheme == .http, !isAllowed {
             throw RegistryError(
-                .tls, "\(endpoint.name) redirects from https to plain http at \(target.authority), which is not followed",
-                nextStep: "if that is wanted, set http = true under [registry.\"\(target.authority)\"] in galley.toml")
+                .tls,
+                "\(endpoint.name) redirects from https to plain http at \(target.authority), which is not followed",
+                nextStep: "if that is wanted, set http = true under [registry.\"\(target.authority)\"] in galley.toml"
+            )
         }
         var next = exchange
         next.address = target

@@ -65,17 +65,26 @@ struct RetryLoop: Sendable {
         switch failure.kind {
         case .tls:
             return RegistryError(
-                .tls, "cannot trust \(host): \(failure.reason)", cause: failure,
-                nextStep: "add its authority's certificate as ca = [...] under [registry.\"\(host)\"] in galley.toml")
+                .tls,
+                "cannot trust \(host): \(failure.reason)",
+                cause: failure,
+                nextStep: "add its authority's certificate as ca = [...] under [registry.\"\(host)\"] in galley.toml"
+            )
         case .notTLS:
             return RegistryError(
-                .tls, "cannot speak TLS with \(host): \(failure.reason)", cause: failure,
-                nextStep: "if it serves plain http, set http = true under [registry.\"\(host)\"] in galley.toml")
+                .tls,
+                "cannot speak TLS with \(host): \(failure.reason)",
+                cause: failure,
+                nextStep: "if it serves plain http, set http = true under [registry.\"\(host)\"] in galley.toml"
+            )
         case .connect, .lost, .timeout:
             let times = failures == 1 ? "tried once" : "tried \(failures) times"
             let elapsed = (clock.now() - started).inSeconds
             return RegistryError(
-                .unreachable, "cannot reach \(host): \(failure.reason) (\(times) in \(elapsed))", cause: failure)
+                .unreachable,
+                "cannot reach \(host): \(failure.reason) (\(times) in \(elapsed))",
+                cause: failure
+            )
         }
     }
 }

@@ -47,7 +47,8 @@ struct RegistryClock: Sendable {
     }
 
     /// Runs `operation` and cancels it after `limit`, throwing `TransportFailure.timeout`.
-    func limit<T: Sendable>(_ limit: Duration, _ operation: @escaping @Sendable () async throws -> T) async throws -> T {
+    func limit<T: Sendable>(_ limit: Duration, _ operation: @escaping @Sendable () async throws -> T) async throws -> T
+    {
         try await withThrowingTaskGroup(of: T.self) { group in
             group.addTask { try await operation() }
             group.addTask {

@@ -27,7 +27,10 @@ struct TokenServer: Sendable {
     }
 
     func token(
-        realm: WebAddress, service: String?, scope: AuthScope, credentials: RegistryCredentials?,
+        realm: WebAddress,
+        service: String?,
+        scope: AuthScope,
+        credentials: RegistryCredentials?,
         for endpoint: RegistryEndpoint
     ) async throws -> Answer {
         let exchange = Self.exchange(realm: realm, service: service, scope: scope, credentials: credentials)
@@ -43,8 +46,10 @@ struct TokenServer: Sendable {
                 throw Setback(
                     RegistryError(
                         answer.0 == 429 ? .rateLimited : .serverError,
-                        "the token server \(realm.authority) answered \(answer.0)\(body.suffix)"),
-                    retryAfter: RetryPolicy.retryAfter(answer.1.first(name: "Retry-After")))
+                        "the token server \(realm.authority) answered \(answer.0)\(body.suffix)"
+                    ),
+                    retryAfter: RetryPolicy.retryAfter(answer.1.first(name: "Retry-After"))
+                )
             }
             return (answer.0, answer.2)
         }
@@ -56,12 +61,17 @@ struct TokenServer: Sendable {
         else { throw RegistryError(.invalidResponse, "the token server \(realm.authority) sent no token") }
         let seconds = min(max(json["expires_in"]?.integerValue ?? 0, Self.shortestLifetime), 1 << 32)
         return Answer(
-            token: RedactedString(token), lifetime: .seconds(seconds),
-            identityToken: json["refresh_token"]?.stringValue.map(RedactedString.init))
+            token: RedactedString(token),
+            lifetime: .seconds(seconds),
+            identityToken: json["refresh_token"]?.stringValue.map(RedactedString.init)
+        )
     }
 
     private static func exchange(
-        realm: WebAddress, service: String?, scope: AuthScope, credentials: RegistryCredentials?
+        realm: WebAddress,
+        service: String?,
+        scope: AuthScope,
+        credentials: RegistryCredentials?
     ) -> HTTPExchange {
         if case .identityToken(let token)? = credentials {
             var form = WebAddress(scheme: .https, authority: "", path: "").adding("grant_type", "refresh_token")
@@ -69,8 +79,11 @@ struct TokenServer: Sendable {
             if let service { form = form.adding("service", service) }
             if !scope.texts.isEmpty { form = form.adding("scope", scope.description) }
             return HTTPExchange(
-                method: .POST, address: realm, headers: ["Content-Type": "application/x-www-form-urlencoded"],
-                body: .bytes(Array((form.query ?? "").utf8)))
+                method: .POST,
+                address: realm,
+                headers: ["Content-Type": "application/x-www-form-urlencoded"],
+                body: .bytes(Array((form.query ?? "").utf8))
+            )
         }
         var address = realm
         if let service { address = address.adding("service", service) }
@@ -84,7 +97,11 @@ struct TokenServer: Sendable {
     }
 
     private static func refusal(
-        _ status: Int, _ bytes: [UInt8], endpoint: RegistryEndpoint, realm: WebAddress, hasCredentials: Bool
+        _ status: Int,
+        _ bytes: [UInt8],
+        endpoint: RegistryEndpoint,
+        realm: WebAddress,
+        hasCredentials: Bool
     ) -> RegistryError {
         let said = RegistryErrorBody(parsing: bytes).suffix
         // OAuth 2 servers answer 400 with invalid_grant for a refresh token that is no longer valid.

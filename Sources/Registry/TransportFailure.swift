@@ -90,7 +90,9 @@ extension TransportFailure {
     }
 
     private init(handshake text: String) {
-        let notTLS = ["WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE", "UNEXPECTED_RECORD", "EOF", "syscall"]
+        let notTLS = [
+            "WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE", "UNEXPECTED_RECORD", "EOF", "syscall",
+        ]
         if text.contains("CERTIFICATE_VERIFY_FAILED") {
             self.init(kind: .tls, reason: "its certificate is not signed by a trusted authority, or not for this host")
         } else if notTLS.contains(where: text.contains) {

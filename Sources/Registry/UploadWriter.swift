@@ -29,7 +29,9 @@ final class UploadWriter: BlobWriter {
         let (piece, count) = try state.withLock { state -> (ByteBuffer?, Int64) in
             if let expected, state.hasher.count + Int64(bytes.count) > expected.size {
                 throw RegistryError(
-                    .sizeMismatch, "more than the announced \(expected.size) bytes were written for \(expected.digest)")
+                    .sizeMismatch,
+                    "more than the announced \(expected.size) bytes were written for \(expected.digest)"
+                )
             }
             bytes.withUnsafeBytes { state.hasher.update($0) }
             state.pending.writeBytes(bytes)
@@ -48,11 +50,14 @@ final class UploadWriter: BlobWriter {
                 guard state.hasher.count == expected.size else {
                     throw RegistryError(
                         .sizeMismatch,
-                        "\(state.hasher.count) bytes were written for \(expected.digest), \(expected.size) were announced")
+                        "\(state.hasher.count) bytes were written for \(expected.digest), \(expected.size) were announced"
+                    )
                 }
                 guard digest == expected.digest else {
                     throw RegistryError(
-                        .digestMismatch, "\(expected.digest) was to be written, but the bytes are \(digest)")
+                        .digestMismatch,
+                        "\(expected.digest) was to be written, but the bytes are \(digest)"
+                    )
                 }
             }
             return state.pending.readableBytes > 0 ? Self.take(&state.pending) : nil

@@ -44,8 +44,11 @@ struct WebAddress: Hashable, Sendable, CustomStringConvertible {
             guard !parts.host.isEmpty, parts.isValid else { return nil }
             let target = Self.splitQuery(afterSlashes[authority.endIndex...])
             self.init(
-                scheme: scheme, authority: authority.lowercased(), path: target.path.isEmpty ? "/" : target.path,
-                query: target.query)
+                scheme: scheme,
+                authority: authority.lowercased(),
+                path: target.path.isEmpty ? "/" : target.path,
+                query: target.query
+            )
             return
         }
         guard let base else { return nil }
@@ -57,8 +60,11 @@ struct WebAddress: Hashable, Sendable, CustomStringConvertible {
             path = base.path[...(base.path.lastIndex(of: "/") ?? base.path.startIndex)] + path
         }
         self.init(
-            scheme: base.scheme, authority: base.authority, path: Self.removingDotSegments(path),
-            query: target.query ?? (target.path.isEmpty ? base.query : nil))
+            scheme: base.scheme,
+            authority: base.authority,
+            path: Self.removingDotSegments(path),
+            query: target.query ?? (target.path.isEmpty ? base.query : nil)
+        )
     }
 
     var description: String { "\(scheme)://\(authority)\(path)\(query.map { "?" + $0 } ?? "")" }

@@ -60,18 +60,22 @@ private final class TokenRegistry: Sendable {
         }
         let body =
             refresh == nil
-            ? #"{"token":"\#(token)","expires_in":\#(lifetime)}"# : #"{"access_token":"\#(token)","token_type":"Bearer"}"#
+            ? #"{"token":"\#(token)","expires_in":\#(lifetime)}"#
+            : #"{"access_token":"\#(token)","token_type":"Bearer"}"#
         return FakeReply(status: 200, body: Array(body.utf8))
     }
 
     func serving<R: Sendable>(
-        credentials: RegistryCredentials? = nil, clock: TestClock = TestClock(),
+        credentials: RegistryCredentials? = nil,
+        clock: TestClock = TestClock(),
         _ body: @Sendable (FakeServer, RegistryClient) async throws -> R
     ) async throws -> R {
         try await FakeServer.run({ await self.answer($0) }) { server in
             let client = RegistryClient(
                 hosts: RegistryHosts([server.host: .init(http: true)]),
-                credentials: FixedCredentials(credentials.map { [server.host: $0] } ?? [:]), clock: clock)
+                credentials: FixedCredentials(credentials.map { [server.host: $0] } ?? [:]),
+                clock: clock
+            )
             do {
                 let result = try await body(server, client)
                 try await client.shutdown()
@@ -102,7 +106,9 @@ private final class TokenRegistry: Sendable {
                 try await group.waitForAll()
             }
             #expect(tokens.issued.withLock { $0.map(\.scope) } == ["repository:app:pull"])
-            #expect(server.requests.filter { $0.path.hasPrefix("/v2/") && $0.header("Authorization") == nil }.count == 1)
+            #expect(
+                server.requests.filter { $0.path.hasPrefix("/v2/") && $0.header("Authorization") == nil }.count == 1
+            )
         }
     }
 
@@ -256,7 +262,9 @@ private final class TokenRegistry: Sendable {
     @Test func credentialsDoNotTravelToATokenServerOverPlainHTTP() async throws {
         let registry = FakeRegistry { _, _ in
             FakeReply(
-                status: 401, headers: [("WWW-Authenticate", #"Bearer realm="http://tokens.invalid/t",service="s""#)])
+                status: 401,
+                headers: [("WWW-Authenticate", #"Bearer realm="http://tokens.invalid/t",service="s""#)]
+            )
         }
         try await FakeServer.run({ await registry.answer($0) }) { server in
             let client = RegistryClient(credentials: FixedCredentials([server.host: Self.me]))

@@ -47,8 +47,10 @@ final class FakeRegistry: Sendable {
 
     static func error(_ status: Int, _ code: String, _ message: String = "no") -> FakeReply {
         FakeReply(
-            status: status, headers: [("Content-Type", "application/json")],
-            body: Array(#"{"errors":[{"code":"\#(code)","message":"\#(message)"}]}"#.utf8))
+            status: status,
+            headers: [("Content-Type", "application/json")],
+            body: Array(#"{"errors":[{"code":"\#(code)","message":"\#(message)"}]}"#.utf8)
+        )
     }
 
     func answer(_ request: FakeRequest) async -> FakeReply {
@@ -76,7 +78,11 @@ final class FakeRegistry: Sendable {
     private func manifests(_ request: FakeRequest, _ path: String, _ name: String) -> FakeReply {
         if request.method == "PUT" {
             let descriptor = add(
-                manifest: request.body, type: MediaType(request.header("Content-Type") ?? ""), path, name)
+                manifest: request.body,
+                type: MediaType(request.header("Content-Type") ?? ""),
+                path,
+                name
+            )
             return FakeReply(status: 201, headers: [("Docker-Content-Digest", "\(descriptor.digest)")])
         }
         guard let found = state.withLock({ $0.manifests["\(path):\(name)"] }) else {
@@ -85,15 +91,18 @@ final class FakeRegistry: Sendable {
         return FakeReply(
             status: 200,
             headers: [("Content-Type", found.type), ("Docker-Content-Digest", "\(Digest.sha256(found.bytes))")],
-            body: found.bytes)
+            body: found.bytes
+        )
     }
 
     private func blobs(_ request: FakeRequest, _ digest: String) -> FakeReply {
         guard let bytes = state.withLock({ $0.blobs[digest] }) else { return Self.error(404, "BLOB_UNKNOWN") }
         if let range = request.header("Range"), let from = Int(range.dropFirst(6).dropLast()) {
             return FakeReply(
-                status: 206, headers: [("Content-Range", "bytes \(from)-\(bytes.count - 1)/\(bytes.count)")],
-                body: Array(bytes[from...]))
+                status: 206,
+                headers: [("Content-Range", "bytes \(from)-\(bytes.count - 1)/\(bytes.count)")],
+                body: Array(bytes[from...])
+            )
         }
         return FakeReply(status: 200, body: bytes)
     }
@@ -127,12 +136,16 @@ final class FakeRegistry: Sendable {
 
     /// Runs the registry on a loopback port with a client that does not wait between attempts.
     func serving<R: Sendable>(
-        credentials: any CredentialSource = FixedCredentials(), clock: TestClock = TestClock(),
+        credentials: any CredentialSource = FixedCredentials(),
+        clock: TestClock = TestClock(),
         _ body: @Sendable (FakeServer, RegistryClient) async throws -> R
     ) async throws -> R {
         try await FakeServer.run({ await self.answer($0) }) { server in
             let client = RegistryClient(
-                hosts: RegistryHosts([server.host: .init(http: true)]), credentials: credentials, clock: clock)
+                hosts: RegistryHosts([server.host: .init(http: true)]),
+                credentials: credentials,
+                clock: clock
+            )
             do {
                 let result = try await body(server, client)
                 try await client.shutdown()

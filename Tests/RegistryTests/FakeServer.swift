@@ -24,7 +24,8 @@ struct FakeRequest: Sendable {
         var out: [UInt8] = []
         var rest = Array(text.utf8)[...]
         while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "%"), let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) {
+            if byte == UInt8(ascii: "%"), let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+            {
                 out.append(value)
                 rest = rest.dropFirst(2)
             } else {
@@ -122,7 +123,9 @@ final class FakeServer: Sendable {
     }
 
     private func send(
-        _ reply: FakeReply, isHead: Bool, _ out: NIOAsyncChannelOutboundWriter<HTTPServerResponsePart>
+        _ reply: FakeReply,
+        isHead: Bool,
+        _ out: NIOAsyncChannelOutboundWriter<HTTPServerResponsePart>
     ) async throws {
         var headers = HTTPHeaders(reply.headers)
         if reply.isChunked {
@@ -131,7 +134,8 @@ final class FakeServer: Sendable {
             headers.add(name: "Content-Length", value: "\(reply.claimedLength ?? reply.body.count)")
         }
         try await out.write(
-            .head(HTTPResponseHead(version: .http1_1, status: .init(statusCode: reply.status), headers: headers)))
+            .head(HTTPResponseHead(version: .http1_1, status: .init(statusCode: reply.status), headers: headers))
+        )
         if isHead { return try await out.write(.end(nil)) }
         try await out.write(.body(.byteBuffer(ByteBuffer(bytes: reply.body))))
         switch reply.ending {

@@ -31,8 +31,10 @@ import Testing
     static let brokenHeads: [FakeReply] = [
         FakeReply(status: 405), FakeReply(status: 404), FakeReply(status: 501), FakeReply(status: 200),
         FakeReply(
-            status: 200, headers: [("Content-Type", "text/plain"), ("Docker-Content-Digest", "nonsense")],
-            body: [1, 2, 3]),
+            status: 200,
+            headers: [("Content-Type", "text/plain"), ("Docker-Content-Digest", "nonsense")],
+            body: [1, 2, 3]
+        ),
     ]
 
     @Test(arguments: brokenHeads)
@@ -52,13 +54,22 @@ import Testing
     }
 
     @Test(arguments: [
-        Sniffed(body: #"{"schemaVersion":2,"config":{},"layers":[]}"#, contentType: "application/json", type: .ociManifest),
+        Sniffed(
+            body: #"{"schemaVersion":2,"config":{},"layers":[]}"#,
+            contentType: "application/json",
+            type: .ociManifest
+        ),
         Sniffed(body: #"{"schemaVersion":2,"manifests":[]}"#, contentType: "", type: .ociIndex),
         Sniffed(
             body: #"{"mediaType":"application/vnd.docker.distribution.manifest.v2+json","layers":[]}"#,
-            contentType: "text/plain; charset=utf-8", type: .dockerManifest),
+            contentType: "text/plain; charset=utf-8",
+            type: .dockerManifest
+        ),
         Sniffed(
-            body: "{}", contentType: "application/vnd.oci.image.index.v1+json; charset=utf-8", type: .ociIndex),
+            body: "{}",
+            contentType: "application/vnd.oci.image.index.v1+json; charset=utf-8",
+            type: .ociIndex
+        ),
     ])
     func learnsTheTypeFromTheDocument(_ sniffed: Sniffed) async throws {
         let registry = FakeRegistry { request, _ in
@@ -82,27 +93,47 @@ import Testing
 
     static let refusals: [Refusal] = [
         Refusal(
-            testDescription: "no tag", reply: FakeRegistry.error(404, "MANIFEST_UNKNOWN"), code: .manifestNotFound,
-            text: "/app:v1 not found"),
+            testDescription: "no tag",
+            reply: FakeRegistry.error(404, "MANIFEST_UNKNOWN"),
+            code: .manifestNotFound,
+            text: "/app:v1 not found"
+        ),
         Refusal(
-            testDescription: "no repository", reply: FakeRegistry.error(404, "NAME_UNKNOWN"), code: .repositoryNotFound),
+            testDescription: "no repository",
+            reply: FakeRegistry.error(404, "NAME_UNKNOWN"),
+            code: .repositoryNotFound
+        ),
         Refusal(testDescription: "404 without a word", reply: FakeReply(status: 404), code: .manifestNotFound),
         Refusal(
-            testDescription: "401 without a challenge", reply: FakeRegistry.error(401, "UNAUTHORIZED"),
-            code: .unauthorized, text: "demands a login"),
+            testDescription: "401 without a challenge",
+            reply: FakeRegistry.error(401, "UNAUTHORIZED"),
+            code: .unauthorized,
+            text: "demands a login"
+        ),
         Refusal(testDescription: "403", reply: FakeRegistry.error(403, "DENIED"), code: .denied),
         Refusal(testDescription: "418", reply: FakeReply(status: 418), code: .invalidResponse, text: "418"),
         Refusal(
-            testDescription: "schema 1 by header", reply: FakeReply(status: 200, headers: schema1, body: Array("{}".utf8)),
-            code: .unsupported, text: "schema 1"),
+            testDescription: "schema 1 by header",
+            reply: FakeReply(status: 200, headers: schema1, body: Array("{}".utf8)),
+            code: .unsupported,
+            text: "schema 1"
+        ),
         Refusal(
             testDescription: "schema 1 by document",
-            reply: FakeReply(status: 200, body: Array(#"{"schemaVersion":1}"#.utf8)), code: .unsupported, text: "schema 1"),
+            reply: FakeReply(status: 200, body: Array(#"{"schemaVersion":1}"#.utf8)),
+            code: .unsupported,
+            text: "schema 1"
+        ),
         Refusal(
-            testDescription: "a web page", reply: FakeReply(status: 200, body: Array("<html>".utf8)),
-            code: .invalidResponse),
+            testDescription: "a web page",
+            reply: FakeReply(status: 200, body: Array("<html>".utf8)),
+            code: .invalidResponse
+        ),
         Refusal(
-            testDescription: "something else", reply: FakeReply(status: 200, body: Array("{}".utf8)), code: .unsupported),
+            testDescription: "something else",
+            reply: FakeReply(status: 200, body: Array("{}".utf8)),
+            code: .unsupported
+        ),
         Refusal(
             testDescription: "wrong digest",
             reply: FakeReply(
@@ -110,17 +141,27 @@ import Testing
                 headers: [
                     ("Content-Type", "application/json"),
                     ("Docker-Content-Digest", "sha256:\(String(repeating: "0", count: 64))"),
-                ], body: image), code: .digestMismatch),
+                ],
+                body: image
+            ),
+            code: .digestMismatch
+        ),
         Refusal(
             testDescription: "endless",
-            reply: FakeReply(status: 200, body: pattern(100_000), isChunked: true, ending: .endless), code: .tooLarge),
+            reply: FakeReply(status: 200, body: pattern(100_000), isChunked: true, ending: .endless),
+            code: .tooLarge
+        ),
         Refusal(
             testDescription: "endless refusal",
             reply: FakeReply(status: 404, body: pattern(100_000), isChunked: true, ending: .endless),
-            code: .manifestNotFound),
+            code: .manifestNotFound
+        ),
         Refusal(
             testDescription: "control characters",
-            reply: FakeRegistry.error(403, "DENIED", #"go\u001b[31maway\u0007\u202e"#), code: .denied, text: "go [31maway "),
+            reply: FakeRegistry.error(403, "DENIED", #"go\u001b[31maway\u0007\u202e"#),
+            code: .denied,
+            text: "go [31maway "
+        ),
     ]
 
     @Test(arguments: refusals)
@@ -143,7 +184,10 @@ import Testing
         try await registry.serving { server, client in
             let name = try reference(server, "app:v1")
             let wanted = Descriptor(
-                mediaType: .ociManifest, digest: Digest.sha256(Self.image), size: Int64(Self.image.count))
+                mediaType: .ociManifest,
+                digest: Digest.sha256(Self.image),
+                size: Int64(Self.image.count)
+            )
             let error = try await #require(throws: RegistryError.self) {
                 _ = try await client.readManifest(name, wanted)
             }
@@ -208,7 +252,10 @@ import Testing
                     hosts: RegistryHosts([
                         originServer.host: .init(mirrors: ["127.0.0.1:1", "\(mirrorServer.host)/cache"], http: true),
                         mirrorServer.host: .init(http: true),
-                    ]), credentials: FixedCredentials(), clock: TestClock())
+                    ]),
+                    credentials: FixedCredentials(),
+                    clock: TestClock()
+                )
                 let mirrored = try await client.resolveManifest(try reference(originServer, "app:both"))
                 #expect(mirrored == both)
                 #expect(originServer.requests.isEmpty)

@@ -16,7 +16,9 @@ func reference(_ server: FakeServer, _ rest: String) throws -> Reference { try R
 
     /// Reads the blob from a registry whose answers to GET `reply` replaces; gives what was consumed.
     private func read(
-        descriptor: Descriptor? = nil, clock: TestClock = TestClock(), _ reply: @escaping FakeRegistry.Interceptor
+        descriptor: Descriptor? = nil,
+        clock: TestClock = TestClock(),
+        _ reply: @escaping FakeRegistry.Interceptor
     ) async throws -> (consumed: [UInt8], requests: [FakeRequest], error: RegistryError?) {
         let registry = FakeRegistry(reply)
         let stored = registry.add(blob: bytes)
@@ -58,12 +60,20 @@ func reference(_ server: FakeServer, _ rest: String) throws -> Reference { try R
         let result = try await read { request, count in
             if count == 1 {
                 return FakeReply(
-                    status: 200, body: Array(bytes[..<100_000]), claimedLength: bytes.count, ending: .cut)
+                    status: 200,
+                    body: Array(bytes[..<100_000]),
+                    claimedLength: bytes.count,
+                    ending: .cut
+                )
             }
             if count == 2, let range = request.header("Range"), let from = Int(range.dropFirst(6).dropLast()) {
                 return FakeReply(
-                    status: 206, headers: [("Content-Range", "bytes \(from)-299999/300000")],
-                    body: [bytes[from]], claimedLength: 300_000 - from, ending: .cut)
+                    status: 206,
+                    headers: [("Content-Range", "bytes \(from)-299999/300000")],
+                    body: [bytes[from]],
+                    claimedLength: 300_000 - from,
+                    ending: .cut
+                )
             }
             return nil
         }
@@ -92,7 +102,11 @@ func reference(_ server: FakeServer, _ rest: String) throws -> Reference { try R
             if count == 1 {
                 return FakeReply(status: 200, body: Array(bytes[..<10]), claimedLength: bytes.count, ending: .cut)
             }
-            return FakeReply(status: 206, headers: [("Content-Range", "bytes 50-299999/300000")], body: Array(bytes[50...]))
+            return FakeReply(
+                status: 206,
+                headers: [("Content-Range", "bytes 50-299999/300000")],
+                body: Array(bytes[50...])
+            )
         }
         #expect(result.error?.code == .invalidResponse)
     }
@@ -106,30 +120,62 @@ func reference(_ server: FakeServer, _ rest: String) throws -> Reference { try R
     }
 
     static let lies: [Lie] = [
-        Lie(testDescription: "other bytes", reply: FakeReply(status: 200, body: [UInt8](repeating: 7, count: 300_000)),
-            code: .digestMismatch),
-        Lie(testDescription: "short, length says so", reply: FakeReply(status: 200, body: Array(pattern(300_000)[..<1000])),
-            code: .sizeMismatch, consumedAtMost: 0),
-        Lie(testDescription: "short, chunked",
+        Lie(
+            testDescription: "other bytes",
+            reply: FakeReply(status: 200, body: [UInt8](repeating: 7, count: 300_000)),
+            code: .digestMismatch
+        ),
+        Lie(
+            testDescription: "short, length says so",
+            reply: FakeReply(status: 200, body: Array(pattern(300_000)[..<1000])),
+            code: .sizeMismatch,
+            consumedAtMost: 0
+        ),
+        Lie(
+            testDescription: "short, chunked",
             reply: FakeReply(status: 200, body: Array(pattern(300_000)[..<1000]), isChunked: true),
-            code: .sizeMismatch, consumedAtMost: 1000),
-        Lie(testDescription: "long, length says so", reply: FakeReply(status: 200, body: pattern(300_001)),
-            code: .sizeMismatch, consumedAtMost: 0),
-        Lie(testDescription: "long, chunked", reply: FakeReply(status: 200, body: pattern(300_001), isChunked: true),
-            code: .sizeMismatch),
-        Lie(testDescription: "endless",
-            reply: FakeReply(status: 200, body: pattern(10_000), isChunked: true, ending: .endless), code: .sizeMismatch),
-        Lie(testDescription: "range nobody asked for",
+            code: .sizeMismatch,
+            consumedAtMost: 1000
+        ),
+        Lie(
+            testDescription: "long, length says so",
+            reply: FakeReply(status: 200, body: pattern(300_001)),
+            code: .sizeMismatch,
+            consumedAtMost: 0
+        ),
+        Lie(
+            testDescription: "long, chunked",
+            reply: FakeReply(status: 200, body: pattern(300_001), isChunked: true),
+            code: .sizeMismatch
+        ),
+        Lie(
+            testDescription: "endless",
+            reply: FakeReply(status: 200, body: pattern(10_000), isChunked: true, ending: .endless),
+            code: .sizeMismatch
+        ),
+        Lie(
+            testDescription: "range nobody asked for",
             reply: FakeReply(status: 206, headers: [("Content-Range", "bytes 5-9/10")], body: pattern(5)),
-            code: .invalidResponse, consumedAtMost: 0),
+            code: .invalidResponse,
+            consumedAtMost: 0
+        ),
         Lie(testDescription: "not there", reply: FakeRegistry.error(404, "BLOB_UNKNOWN"), code: .blobNotFound),
         Lie(testDescription: "forbidden", reply: FakeRegistry.error(403, "DENIED"), code: .denied),
-        Lie(testDescription: "cut again and again",
-            reply: FakeReply(status: 200, body: [], claimedLength: 300_000, ending: .cut), code: .unreachable),
-        Lie(testDescription: "redirect in a circle", reply: FakeReply(status: 307, headers: [("Location", "?x=1")]),
-            code: .invalidResponse),
-        Lie(testDescription: "redirect to a file", reply: FakeReply(status: 307, headers: [("Location", "file:///etc/passwd")]),
-            code: .invalidResponse),
+        Lie(
+            testDescription: "cut again and again",
+            reply: FakeReply(status: 200, body: [], claimedLength: 300_000, ending: .cut),
+            code: .unreachable
+        ),
+        Lie(
+            testDescription: "redirect in a circle",
+            reply: FakeReply(status: 307, headers: [("Location", "?x=1")]),
+            code: .invalidResponse
+        ),
+        Lie(
+            testDescription: "redirect to a file",
+            reply: FakeReply(status: 307, headers: [("Location", "file:///etc/passwd")]),
+            code: .invalidResponse
+        ),
     ]
 
     @Test(arguments: lies)
@@ -227,7 +273,8 @@ func reference(_ server: FakeServer, _ rest: String) throws -> Reference { try R
 
     @Test func sha512IsRefusedBeforeAnyRequest() async throws {
         let digest = try Digest("sha512:" + String(repeating: "a", count: 128))
-        let result = try await read(descriptor: Descriptor(mediaType: .ociLayer, digest: digest, size: 1)) { _, _ in nil }
+        let result = try await read(descriptor: Descriptor(mediaType: .ociLayer, digest: digest, size: 1)) { _, _ in nil
+        }
         #expect(result.error?.code == .unsupported)
         #expect(result.requests.isEmpty)
     }

@@ -38,7 +38,8 @@ import Testing
             let isThere = try await repository.containsBlob(stored)
             #expect(isThere)
             let isElsewhere = try await repository.containsBlob(
-                Descriptor(mediaType: .ociLayer, digest: Digest.sha256("x"), size: 1))
+                Descriptor(mediaType: .ociLayer, digest: Digest.sha256("x"), size: 1)
+            )
             #expect(!isElsewhere)
             let written = try await repository.writeBlob(mediaType: .ociLayer, expected: stored) { _ in
                 Issue.record("the blob was produced")
@@ -48,7 +49,10 @@ import Testing
         }
     }
 
-    @Test(arguments: [([UInt8]([1, 2]), RegistryError.Code.sizeMismatch), ([1, 2, 4], .digestMismatch), ([1, 2, 3, 4], .sizeMismatch)])
+    @Test(arguments: [
+        ([UInt8]([1, 2]), RegistryError.Code.sizeMismatch), ([1, 2, 4], .digestMismatch),
+        ([1, 2, 3, 4], .sizeMismatch),
+    ])
     func whatIsNotAsExpectedIsNotStored(bytes: [UInt8], code: RegistryError.Code) async throws {
         let registry = FakeRegistry()
         try await registry.serving { server, client in
@@ -162,7 +166,10 @@ import Testing
         let registry = FakeRegistry { _, _ in FakeReply(status: status) }
         try await registry.serving { server, client in
             let descriptor = Descriptor(mediaType: .ociLayer, digest: Digest.sha256("x"), size: 1)
-            let isMounted = try await client.repository(try reference(server, "app")).mountBlob(descriptor, from: "other")
+            let isMounted = try await client.repository(try reference(server, "app")).mountBlob(
+                descriptor,
+                from: "other"
+            )
             #expect(!isMounted)
         }
     }
