@@ -290,7 +290,15 @@ struct DockerfileParser {
         _ range: Range<Int>
     ) throws(Diagnostic) -> [Heredoc] {
         var heredocs: [Heredoc] = []
-        for (marker, place) in Heredoc.markers(in: logical.bytes[range]) {
+        let markers = Heredoc.markers(in: logical.bytes[range])
+        guard markers.count <= Heredoc.most else {
+            throw Diagnostic(
+                .invalidHeredoc,
+                "more than \(Heredoc.most) heredocs in one instruction",
+                range: logical.sourceRange(markers[Heredoc.most].range)
+            )
+        }
+        for (marker, place) in markers {
             let name = Array(marker.name.utf8)
             let start = line <= source.lineCount ? source.byteRange(ofLine: line).lowerBound : source.bytes.count
             var end: Int?

@@ -36,11 +36,14 @@ extension Heredoc {
         }
     }
 
-    /// The words of an instruction that open heredocs, in order; none when a quote is left open.
+    /// How many heredocs one instruction may open.
+    static let most = 1000
+
+    /// The words of an instruction that open heredocs, in order, at most one more than allowed; none when a quote is left open.
     static func markers(in line: ArraySlice<UInt8>) -> [(marker: Marker, range: Range<Int>)] {
         var result: [(Marker, Range<Int>)] = []
         var index = line.startIndex
-        while index < line.endIndex {
+        while index < line.endIndex, result.count <= Self.most {
             if isBlank(line[index]) {
                 index += 1
                 continue

@@ -86,6 +86,13 @@ struct SeededRandom: RandomNumberGenerator {
         }
     }
 
+    @Test func limitsHeredocs() {
+        let text =
+            "FROM x\nRUN " + String(repeating: "<<E ", count: 5000) + "\n" + String(repeating: "E\n", count: 5000)
+        let error = #expect(throws: DockerfileDiagnostics.self) { try Dockerfile(parsing: text) }
+        #expect(error?.diagnostics.first?.message == "more than 1000 heredocs in one instruction")
+    }
+
     /// Files that would show anything quadratic.
     @Test(arguments: [
         "RUN x\n", "RUN x \\\n", "# comment\n", "\n", "RUN \\\n\n", "FROM a AS b\n", "ENV a=b \\\n", "\\\n",
