@@ -54,14 +54,14 @@ extension DirectoryChangeSink {
         let (parent, name) = try place(path)
         var hidesLower = false
         do throws(SystemError) {
-            try makeDirectory(at: parent, name, mode: metadata.mode & 0o700 | 0o700)
+            try makeDirectory(at: parent, name, mode: metadata.mode & 0o777 | 0o700)
         } catch {
             guard error.errno == EEXIST else { throw error }
             let existing = try status(at: parent, name)
             hidesLower = existing.isWhiteout
             if existing.kind != .directory {
                 try clear(parent, name)
-                try makeDirectory(at: parent, name, mode: metadata.mode & 0o700 | 0o700)
+                try makeDirectory(at: parent, name, mode: metadata.mode & 0o777 | 0o700)
             }
         }
         let fd = try open(at: parent, name, [.directory, .noFollow])
@@ -153,6 +153,7 @@ extension DirectoryChangeSink {
     func retryHardLinks() throws {
         let waiting = pendingLinks
         for pending in waiting {
+            parents.beginEntry()
             try naming(pending.path) {
                 if try !link(pending.path, to: pending.target) { result.pendingHardLinks.append(pending) }
             }

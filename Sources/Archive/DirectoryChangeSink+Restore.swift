@@ -6,14 +6,22 @@ import LinuxSystem
 
 extension DirectoryChangeSink {
     /// Owner, then mode (a change of owner clears setuid), then attributes (it clears capabilities too).
-    func restore(_ metadata: EntryMetadata, of fd: CInt, path: RawPath) throws {
-        try setOwner(of: fd, uid: metadata.uid, gid: metadata.gid)
-        try setPermissions(of: fd, metadata.mode)
+    ///
+    /// Returns the inode. What creation left right is not set again: looking is cheaper than two journalled changes.
+    @discardableResult
+    func restore(_ metadata: EntryMetadata, of fd: CInt, path: RawPath) throws -> UInt64 {
+        let current = try status(of: fd)
+        let ownerDiffers = current.uid != metadata.uid || current.gid != metadata.gid
+        if ownerDiffers { try setOwner(of: fd, uid: metadata.uid, gid: metadata.gid) }
+        if current.permissions != metadata.mode || (ownerDiffers && metadata.mode & 0o6000 != 0) {
+            try setPermissions(of: fd, metadata.mode)
+        }
         for attribute in metadata.xattrs {
             try restore(attribute, path) { () throws(SystemError) in
                 try setExtendedAttribute(of: fd, attribute.name, attribute.value)
             }
         }
+        return current.inode
     }
 
     /// For what cannot be opened: symlinks, devices, fifos.
@@ -26,8 +34,7 @@ extension DirectoryChangeSink {
     }
 
     func restoreDirectory(_ fd: CInt, _ path: RawPath, _ metadata: EntryMetadata) throws {
-        try restore(metadata, of: fd, path: path)
-        let inode = try status(of: fd).inode
+        let inode = try restore(metadata, of: fd, path: path)
         delayedTimes[inode] = DelayedTime(path: path, time: metadata.mtime)
         implied[inode] = nil
     }

@@ -67,6 +67,7 @@ public final class DirectoryChangeSink: ChangeSink {
     public func begin(_ path: RawPath, _ metadata: EntryMetadata) throws {
         guard file == nil else { throw ArchiveError(.misuse, "\"\(path)\" begins inside another file") }
         result.entryCount += 1
+        parents.beginEntry()
         var metadata = metadata
         if let owner = options.owner { (metadata.uid, metadata.gid) = owner }
         try naming(path) {
@@ -106,6 +107,7 @@ public final class DirectoryChangeSink: ChangeSink {
         }
         guard !path.isEmpty else { throw ArchiveError(.unsafePath, "the archive hides the root directory") }
         result.entryCount += 1
+        parents.beginEntry()
         try naming(path) {
             let (parent, name) = try place(path)
             guard let existing = try statusIfPresent(at: parent, name) else {
@@ -123,6 +125,7 @@ public final class DirectoryChangeSink: ChangeSink {
             throw ArchiveError(.misuse, "\"\(directory)\" is opaque in a tree without layers")
         }
         result.entryCount += 1
+        parents.beginEntry()
         try naming(directory) {
             let fd = try parents.descriptor(directory)
             // The descriptor may be one that only names the directory; attributes are set through its path.
@@ -137,6 +140,7 @@ public final class DirectoryChangeSink: ChangeSink {
         try restoreDirectoryTimes()
         result.impliedDirectories = implied.values.sorted()
         parents.forget()
+        parents.beginEntry()
         return result
     }
 
@@ -150,7 +154,7 @@ public final class DirectoryChangeSink: ChangeSink {
                 at: parent,
                 name,
                 [.writeOnly, .create, .exclusive, .noFollow],
-                mode: metadata.mode & 0o700 | 0o600
+                mode: metadata.mode & 0o777
             )
             .shared()
         }

@@ -9,9 +9,10 @@
 /// `write` waits for the oldest when there are that many. Input of one block starts no thread.
 public final class GzipBlockCompressor: StreamFilter {
     public static let defaultLevel: Int32 = 6
-    /// Measured on a 200 MB tar: over 1 MiB the size no longer falls, under 256 KiB it grows by more than half a
-    /// percent.
-    static let blockSize = 1 << 20
+    /// Measured on a 200 MB tar of /usr/lib, against blocks of 2 MiB: 1 MiB makes the output 0.16 % larger, 512 KiB
+    /// 0.22 %, 256 KiB 0.4 %, 128 KiB 0.84 %, at equal speed. Smaller blocks put small layers on several cores and tell
+    /// apart more finely what does not compress.
+    static let blockSize = 512 << 10
 
     private let sink: ByteSink
     private let threadCount: Int

@@ -14,6 +14,8 @@ final class ParentDirectories {
 
     let root: CInt
     private var open: [RawPath: SharedFD] = [:]
+    /// No longer to be found, but perhaps still used by the entry at hand.
+    private var retired: [SharedFD] = []
     var didImply: DidImply?
 
     private static let cacheLimit = 64
@@ -22,9 +24,17 @@ final class ParentDirectories {
 
     init(root: CInt) { self.root = root }
 
-    func forget() { open.removeAll(keepingCapacity: true) }
+    func forget() {
+        retired += open.values
+        open.removeAll(keepingCapacity: true)
+    }
 
-    /// A descriptor of the directory, made when missing; valid until the next call.
+    /// Closes what was forgotten: no descriptor of the entry before is used any more.
+    func beginEntry() {
+        if !retired.isEmpty { retired.removeAll(keepingCapacity: true) }
+    }
+
+    /// A descriptor of the directory, made when missing; valid until `beginEntry`.
     func descriptor(_ path: RawPath) throws -> CInt {
         try descriptor(path, symlinks: 0)
     }
@@ -56,7 +66,7 @@ final class ParentDirectories {
     }
 
     private func remember(_ path: RawPath, _ fd: SharedFD) -> CInt {
-        if open.count >= Self.cacheLimit { open.removeAll(keepingCapacity: true) }
+        if open.count >= Self.cacheLimit { forget() }
         open[path] = fd
         return fd.raw
     }

@@ -2,6 +2,7 @@
 // Copyright the Galley authors
 
 import Archive
+import Glibc
 import LinuxSystem
 import OCI
 import Testing
@@ -41,6 +42,65 @@ import Testing
             "mkdir out; tar --xattrs --xattrs-include='*' --numeric-owner -xpf a.tar -C out 2>&1; python3 -c 'import tarfile; tarfile.open(\"a.tar\").getmembers()'"
         )
         try expectSameTree(scratch.path + "/out", scratch.path + "/src")
+    }
+
+    /// umoci (Debian's knows no zstd) reads several gzip members with Go's compress/gzip, verifies digest and diffID, and applies the layers.
+    @Test(
+        .enabled(if: access("/usr/bin/umoci", X_OK) == 0, "needs umoci"),
+        arguments: [MediaType.Compression.gzip, .none]
+    )
+    func umociUnpacksIt(compression: MediaType.Compression) throws {
+        let scratch = try ScratchTree()
+        try scratch.shell(
+            "mkdir -p one/d two/d oci/blobs/sha256; seq 1 400000 > one/text; head -c 2000000 /dev/urandom > one/noise"
+        )
+        try scratch.shell(
+            "touch one/gone one/d/old; mknod two/gone c 0 0; touch two/d/new; setfattr -n trusted.overlay.opaque -v y two/d; ln -s /x two/sym"
+        )
+        func store(_ bytes: [UInt8]) throws -> String {
+            let digest = Digest.sha256(bytes)
+            try writeFile(scratch.path + "/oci/blobs/sha256/\(digest.hex)", bytes)
+            return "\"digest\":\"\(digest)\",\"size\":\(bytes.count)"
+        }
+        var layers = [String]()
+        var diffIDs = [String]()
+        for name in ["one", "two"] {
+            let (bytes, layer) = try archive("\(scratch.path)/\(name)", LayerWriter.Options(compression: compression))
+            layers.append("{\"mediaType\":\"\(layer.descriptor.mediaType)\",\(try store(bytes))}")
+            diffIDs.append("\"\(layer.diffID)\"")
+        }
+        let config = try store(
+            Array(
+                """
+                {"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[\(diffIDs.joined(separator: ","))]}}
+                """.utf8
+            )
+        )
+        let manifest = try store(
+            Array(
+                """
+                {"schemaVersion":2,"mediaType":"\(MediaType.ociManifest)","config":{"mediaType":"\(MediaType.ociConfig)",\(config)},\
+                "layers":[\(layers.joined(separator: ","))]}
+                """.utf8
+            )
+        )
+        try writeFile(
+            scratch.path + "/oci/index.json",
+            Array(
+                """
+                {"schemaVersion":2,"manifests":[{"mediaType":"\(MediaType.ociManifest)",\(manifest),\
+                "annotations":{"org.opencontainers.image.ref.name":"t"}}]}
+                """.utf8
+            )
+        )
+        try writeFile(scratch.path + "/oci/oci-layout", Array("{\"imageLayoutVersion\":\"1.0.0\"}".utf8))
+        try scratch.shell(
+            "umoci unpack --image oci:t bundle; cmp one/text bundle/rootfs/text; cmp one/noise bundle/rootfs/noise"
+        )
+        #expect(
+            try scratch.shell("cd bundle/rootfs; find . -mindepth 1 | sort | tr '\\n' ' '")
+                == "./d ./d/new ./noise ./sym ./text "
+        )
     }
 
     @Test func orderAndMarkers() throws {

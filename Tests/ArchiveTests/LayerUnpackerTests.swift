@@ -268,6 +268,43 @@ import Testing
         #expect(result.impliedDirectories.isEmpty)
     }
 
+    /// Replacing a directory or a symlink makes every remembered parent doubtful, also while the entry is being made.
+    @Test func replacementsBelowTheRoot() throws {
+        let scratch = try ScratchTree()
+        let out = try scratch.directory("out")
+        let result = try unpack(
+            tar([
+                entry("p", .directory), entry("p/d", .directory), file("p/d/f", "1"), file("p/d", "file"),
+                entry("p/l", .symlink(target: "elsewhere")), file("p/l/through", "2"), entry("p/l", .directory),
+                file("p/l/own", "3"), entry("p/l", .symlink(target: "d")), entry("p/x", .directory), file("p/x/y", "4"),
+                entry("p/x", .hardLink(target: "p/d")), entry("p/n", .directory), entry("p/n", .fifo),
+                entry("p/l2", .symlink(target: "elsewhere")), file("p/l2/a", "5"),
+                entry("p/l2", .symlink(target: "other")),
+                file("p/l2/a", "6"),
+            ]),
+            into: out
+        )
+        #expect(
+            try scratch.shell(
+                "cd out/p; cat d x elsewhere/through elsewhere/a other/a; readlink l; stat -c %F n; ls -m"
+            )
+                == "filefile256d\nfifo\nd, elsewhere, l, l2, n, other, x\n"
+        )
+        #expect(result.impliedDirectories == ["p/elsewhere", "p/other"])
+    }
+
+    /// More directories than descriptors are remembered, and visited in no useful order.
+    @Test func manyDirectories() throws {
+        let scratch = try ScratchTree()
+        let names = (0..<150).map { RawPath("d\($0)/sub") }
+        var entries = names.map { entry($0, .directory) }
+        for round in 0..<3 { entries += names.map { file($0.appending("f\(round)"), "x") } }
+        entries += names.map { entry($0.appending("link"), .hardLink(target: "d0/sub/f0")) }
+        let result = try unpack(tar(entries), into: scratch.directory("out"))
+        #expect(result.impliedDirectories.count == 150)
+        #expect(try scratch.shell("find out -type f | wc -l; stat -c %h out/d0/sub/f0") == "600\n151\n")
+    }
+
     @Test func impliedDirectories() throws {
         let scratch = try ScratchTree()
         let out = try scratch.directory("out")
