@@ -18,6 +18,8 @@ public protocol BlobSink: Sendable {
     /// Stores what `produce` writes and returns its descriptor. The blob appears whole or not at all, and writing the
     /// same bytes twice is not an error.
     ///
+    /// A sink that sends over a network may call `produce` again from the start, with another writer, after a setback.
+    ///
     /// - Parameter expected: when given, digest and size must match or nothing is stored.
     func writeBlob(
         mediaType: MediaType,
