@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import Glibc
 public import LinuxSystem
 
 /// Applies changes to a directory, by default in overlayfs's own format: a whiteout is a character device 0/0, an opaque
@@ -181,7 +182,10 @@ public final class DirectoryChangeSink: ChangeSink {
             return try body()
         } catch let error as SystemError {
             let name = path.isEmpty ? "/" : path.description
-            throw ArchiveError(.system, "cannot unpack \"\(name)\"", cause: error)
+            // The kernel's word for an id that the user namespace does not map.
+            let isUnmapped = error.errno == EINVAL && error.operation == "chown"
+            let hint = isUnmapped ? ": its owner has no id in this user namespace; more subordinate ids are needed" : ""
+            throw ArchiveError(.system, "cannot unpack \"\(name)\"\(hint)", cause: error)
         }
     }
 }

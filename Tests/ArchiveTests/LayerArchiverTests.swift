@@ -44,7 +44,8 @@ import Testing
         try expectSameTree(scratch.path + "/out", scratch.path + "/src")
     }
 
-    /// umoci (Debian's knows no zstd) reads several gzip members with Go's compress/gzip, verifies digest and diffID, and applies the layers.
+    /// umoci reads several gzip members with Go's compress/gzip, verifies digest and diffID, and applies the layers.
+    /// Debian's knows no zstd.
     @Test(
         .enabled(if: access("/usr/bin/umoci", X_OK) == 0, "needs umoci"),
         arguments: [MediaType.Compression.gzip, .none]
