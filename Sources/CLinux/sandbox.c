@@ -15,26 +15,50 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
 
 struct clone_arguments {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
 };
 
-static void complain(int fd, const char *what, const char *on, int number) {
-    char digits[12];
-    int length = 0;
-    do { digits[length++] = (char)('0' + number % 10); } while ((number /= 10) > 0);
-    (void)!write(fd, "galley: ", 8);
-    (void)!write(fd, what, strlen(what));
-    (void)!write(fd, " ", 1);
-    if (on) (void)!write(fd, on, strlen(on));
-    (void)!write(fd, " failed with error number ", 26);
-    while (length > 0) (void)!write(fd, &digits[--length], 1);
-    (void)!write(fd, "\n", 1);
-}
+struct mount_attributes {
+    uint64_t set, clear, propagation, user_namespace;
+};
+
+enum { early_capacity = 16 };
+
+struct init_state {
+    pid_t program;        // the program's process, 0 once it ended
+    pid_t process;        // what it left behind, 0 when unknown
+    int program_status;
+    int process_status;
+    int done;
+    // Ended before the pid file told which one matters.
+    struct {
+        pid_t pid;
+        int status;
+    } early[early_capacity];
+    size_t early_count;
+};
 
 static void reset_signals(void) {
     struct sigaction standard = {.sa_handler = SIG_DFL};
@@ -44,72 +68,185 @@ static void reset_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void execute(const struct galley_sandbox *s) {
+static void close_from(unsigned first) {
+    if (syscall(SYS_close_range, first, ~0U, 0) == 0) return;
+    // Before Linux 5.9.
+    for (int fd = (int)first; fd < 65536; fd++) close(fd);
+}
+
+// Runs in a vfork child: returns the error number through `error`, which its parent reads.
+static void execute(const struct galley_sandbox *s, volatile int *error) {
+    reset_signals();
     if (s->new_session) setsid();
     // The three may name each other, so each is moved above the standard numbers first.
     int in = fcntl(s->standard_input, F_DUPFD, 10);
     int out = fcntl(s->standard_output, F_DUPFD, 10);
     int err = fcntl(s->standard_error, F_DUPFD, 10);
-    if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) _exit(125);
-    syscall(SYS_close_range, 3, ~0U, 0);
-    execve(s->arguments[0], (char *const *)s->arguments, (char *const *)s->environment);
-    complain(2, "executing", s->arguments[0], errno);
-    _exit(125);
+    if (dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0) {
+        close_from(3);
+        execve(s->arguments[0], (char *const *)s->arguments, (char *const *)s->environment);
+    }
+    *error = errno;
+    _exit(127);
 }
 
-static int prepare_mounts(const struct galley_sandbox *s) {
-    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) {
-        complain(s->standard_error, "making mounts private", NULL, errno);
-        return -1;
+static int forbid_devices(const char *target) {
+    // Without a device cgroup nothing else keeps root in a container from the host's disks: it may make any node.
+    struct mount_attributes attributes = {.set = 0x4 /* MOUNT_ATTR_NODEV */};
+    if (syscall(SYS_mount_setattr, AT_FDCWD, target, 0, &attributes, sizeof attributes) == 0) return 0;
+    if (errno != ENOSYS) return -1;
+    return mount(NULL, target, NULL, MS_REMOUNT | MS_BIND | MS_NODEV, NULL);
+}
+
+static int attach_root(const struct galley_sandbox *s) {
+    if (!s->rootfs_target) return 0;
+    int attached = s->rootfs_mount >= 0 ? galley_move_mount(s->rootfs_mount, s->rootfs_target)
+                                        : mount(s->rootfs_source, s->rootfs_target, NULL, MS_BIND | MS_REC, NULL);
+    if (attached < 0) return -1;
+    return s->root_devices ? 0 : forbid_devices(s->rootfs_target);
+}
+
+static int make_devices(const char *directory) {
+    static const struct {
+        const char *name;
+        unsigned major, minor;
+    } nodes[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+    if (mount("tmpfs", directory, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k") < 0) return -1;
+    int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return -1;
+    for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
+        if (mknodat(fd, nodes[i].name, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) < 0) return -1;
     }
-    if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) {
-        complain(s->standard_error, "mounting", "/proc", errno);
-        return -1;
-    }
-    if (s->cgroup2 && mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) {
-        complain(s->standard_error, "mounting cgroup2 on", "/sys/fs/cgroup", errno);
-        return -1;
-    }
-    if (s->rootfs_mount >= 0 && galley_move_mount(s->rootfs_mount, s->rootfs_target) < 0) {
-        complain(s->standard_error, "attaching", s->rootfs_target, errno);
-        return -1;
-    }
-    for (size_t i = 0; i < s->bind_count; i++) {
-        if (mount(s->bind_sources[i], s->bind_targets[i], NULL, MS_BIND | MS_REC, NULL) < 0) {
-            complain(s->standard_error, "binding", s->bind_targets[i], errno);
-            return -1;
-        }
-    }
+    close(fd);
     return 0;
 }
 
-static void sandbox_init(const struct galley_sandbox *s, int liveness) {
-    // Init gets no signal but SIGKILL from outside unless it has a handler, so the terminal's Ctrl-C stops others.
-    reset_signals();
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    prctl(PR_SET_NAME, "galley-step", 0, 0, 0);
-    // The parent may have died before the line above; then its end of the pipe is closed.
-    struct pollfd parent = {.fd = liveness, .events = POLLIN};
-    if (poll(&parent, 1, 0) != 0) _exit(125);
-    if (prepare_mounts(s) < 0) _exit(125);
-    pid_t main_child = fork();
-    if (main_child < 0) _exit(125);
-    if (main_child == 0) execute(s);
-    // From here on nothing but the children matters; their pipes must reach end of file when they exit.
-    syscall(SYS_close_range, 0, ~0U, 0);
-    int code = 125;
-    while (1) {
+static enum galley_sandbox_step prepare_mounts(const struct galley_sandbox *s) {
+    const unsigned long inert = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) return GALLEY_SANDBOX_PRIVATE_MOUNTS;
+    if (mount("proc", "/proc", "proc", inert, NULL) < 0) return GALLEY_SANDBOX_PROC;
+    if (s->cgroup2 && mount("cgroup2", "/sys/fs/cgroup", "cgroup2", inert | MS_RDONLY, NULL) < 0)
+        return GALLEY_SANDBOX_CGROUP2;
+    if (attach_root(s) < 0) return GALLEY_SANDBOX_ROOT;
+    if (s->device_directory && make_devices(s->device_directory) < 0) return GALLEY_SANDBOX_DEVICES;
+    for (size_t i = 0; i < s->bind_count; i++) {
+        int bound = s->bind_sources[i] ? mount(s->bind_sources[i], s->bind_targets[i], NULL, MS_BIND | MS_REC, NULL)
+                                       : galley_move_mount(s->bind_mounts[i], s->bind_targets[i]);
+        if (bound < 0) return GALLEY_SANDBOX_BIND;
+    }
+    return GALLEY_SANDBOX_DONE;
+}
+
+static pid_t read_pid(int file) {
+    char text[16];
+    ssize_t length = read(file, text, sizeof text);
+    pid_t pid = 0;
+    for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9' && pid < 100000000; i++)
+        pid = pid * 10 + (text[i] - '0');
+    return pid;
+}
+
+static void program_ended(const struct galley_sandbox *s, struct init_state *state, int status) {
+    state->program = 0;
+    state->program_status = status;
+    state->done = 1;
+    if (!s->pid_file || status != 0) return;
+    int fd = open(s->pid_file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    state->process = read_pid(fd);
+    close(fd);
+    if (state->process <= 1) return;
+    state->done = 0;
+    for (size_t i = 0; i < state->early_count; i++) {
+        if (state->early[i].pid != state->process) continue;
+        state->process_status = state->early[i].status;
+        state->done = 1;
+    }
+}
+
+static void reap(const struct galley_sandbox *s, struct init_state *state) {
+    while (!state->done) {
         int status;
-        pid_t done = waitpid(-1, &status, 0);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) break;
-        if (done == main_child) {
-            code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-            // What is left of the namespace dies with init.
-            break;
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid < 0 && errno == EINTR) continue;
+        if (pid < 0) state->done = 1;
+        if (pid <= 0) return;
+        if (pid == state->program) {
+            program_ended(s, state, status);
+        } else if (pid == state->process) {
+            state->process_status = status;
+            state->done = 1;
+        } else if (state->program) {
+            size_t slot = state->early_count < early_capacity ? state->early_count++ : early_capacity - 1;
+            state->early[slot].pid = pid;
+            state->early[slot].status = status;
         }
     }
-    _exit(code);
+}
+
+// Descriptors of init once the program runs; the program's own must reach end of file when the program ends.
+enum { liveness_fd = 0, signals_fd = 1, report_fd = 2 };
+
+static int keep_three(int liveness, int signals, int report) {
+    int a = fcntl(liveness, F_DUPFD, 10), b = fcntl(signals, F_DUPFD, 10), c = fcntl(report, F_DUPFD, 10);
+    if (dup2(a, liveness_fd) < 0 || dup2(b, signals_fd) < 0 || dup2(c, report_fd) < 0) return -1;
+    close_from(3);
+    return 0;
+}
+
+static void supervise(const struct galley_sandbox *s, struct init_state *state) {
+    while (1) {
+        reap(s, state);
+        if (state->done) return;
+        struct pollfd wanted[2] = {{.fd = liveness_fd, .events = POLLIN}, {.fd = signals_fd, .events = POLLIN}};
+        if (poll(wanted, 2, -1) < 0) continue;
+        // The parent is gone. Its death signal does this too, unless it died before the signal was asked for.
+        if (wanted[0].revents) _exit(125);
+        struct signalfd_siginfo info;
+        if (!wanted[1].revents || read(signals_fd, &info, sizeof info) != sizeof info) continue;
+        if (info.ssi_signo == SIGCHLD) continue;
+        pid_t receiver = state->process ? state->process : state->program;
+        if (receiver) kill(receiver, (int)info.ssi_signo);
+    }
+}
+
+static void finish(int fd, enum galley_sandbox_step step, int error, const struct init_state *state) {
+    struct galley_sandbox_report report = {
+        .failed_step = step,
+        .error_number = error,
+        .program = state->program_status,
+        .process = state->process ? state->process_status : -1,
+    };
+    (void)!write(fd, &report, sizeof report);
+    // What is left of the namespace dies with init.
+    _exit(0);
+}
+
+static void sandbox_init(const struct galley_sandbox *s, int liveness) {
+    struct init_state state;
+    memset(&state, 0, sizeof state);
+    // Blocked signals are kept for the descriptor below, also those that an init would never get.
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    prctl(PR_SET_NAME, "galley-step", 0, 0, 0);
+    // Out of the terminal's reach: Ctrl-C is for the parent, which decides.
+    if (s->new_session) setsid();
+    umask(0);
+    enum galley_sandbox_step step = prepare_mounts(s);
+    umask(022);
+    if (step != GALLEY_SANDBOX_DONE) finish(s->report, step, errno, &state);
+    int signals = signalfd(-1, &all, SFD_CLOEXEC);
+    if (signals < 0) finish(s->report, GALLEY_SANDBOX_FORK, errno, &state);
+    volatile int execute_error = 0;
+    state.program = vfork();
+    if (state.program == 0) execute(s, &execute_error);
+    if (state.program < 0) finish(s->report, GALLEY_SANDBOX_FORK, errno, &state);
+    if (execute_error) finish(s->report, GALLEY_SANDBOX_EXECUTE, execute_error, &state);
+    if (keep_three(liveness, signals, s->report) < 0) finish(s->report, GALLEY_SANDBOX_FORK, errno, &state);
+    supervise(s, &state);
+    finish(report_fd, GALLEY_SANDBOX_DONE, 0, &state);
 }
 
 pid_t galley_sandbox_spawn(const struct galley_sandbox *sandbox, int *pidfd) {
@@ -118,7 +255,7 @@ pid_t galley_sandbox_spawn(const struct galley_sandbox *sandbox, int *pidfd) {
     if (liveness[0] < 0 && pipe2(liveness, O_CLOEXEC) < 0) return -1;
     int descriptor = -1;
     struct clone_arguments arguments = {
-        .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_PIDFD,
+        .flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_PIDFD | (sandbox->cgroup2 ? CLONE_NEWCGROUP : 0),
         .pidfd = (uint64_t)(uintptr_t)&descriptor,
         .exit_signal = SIGCHLD,
     };
@@ -143,4 +280,14 @@ int galley_wait_pidfd(int pidfd, int *status) {
 
 int galley_pidfd_signal(int pidfd, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
+}
+
+int galley_clone_tree(int fd) {
+    // AT_EMPTY_PATH, AT_RECURSIVE, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE
+    return (int)syscall(SYS_open_tree, fd, "", 0x1000 | 0x8000 | O_CLOEXEC | 1);
+}
+
+int galley_is_cgroup2(const char *directory) {
+    struct statfs info;
+    return statfs(directory, &info) == 0 && info.f_type == 0x63677270 /* CGROUP2_SUPER_MAGIC */;
 }

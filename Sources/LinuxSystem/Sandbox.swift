@@ -3,10 +3,34 @@
 
 import CLinux
 import Glibc
-import Synchronization
 
 /// A program to run as the only content of new PID and mount namespaces.
 public struct SandboxSpec: Sendable {
+    /// A tree that is attached for the program, seen by nothing else.
+    public enum Tree: Sendable {
+        /// A mount that is attached nowhere yet. It can be used for one sandbox only.
+        case mount(SharedFD)
+        /// A file or directory, with what is mounted below it.
+        case path(RawPath)
+        /// The same by descriptor.
+        case descriptor(SharedFD)
+
+        fileprivate var path: RawPath? { if case .path(let path) = self { path } else { nil } }
+
+        /// What is moved to its place. A descriptor's mount belongs to this process's namespace, where the sandbox cannot
+        /// bind from, so it gets a copy.
+        fileprivate func mount() throws(SystemError) -> SharedFD? {
+            switch self {
+            case .path: return nil
+            case .mount(let fd): return fd
+            case .descriptor(let fd):
+                let copy = galley_clone_tree(fd.raw)
+                guard copy >= 0 else { throw .last("open_tree") }
+                return OwnedFD(owning: copy).shared()
+            }
+        }
+    }
+
     /// Absolute path of the program first.
     public var arguments: [String]
     /// `KEY=value`.
@@ -14,11 +38,18 @@ public struct SandboxSpec: Sendable {
     public var standardInput: SharedFD
     public var standardOutput: SharedFD
     public var standardError: SharedFD
-    /// A detached mount and the directory it is attached to, seen by the program only.
-    public var root: (mount: SharedFD, target: RawPath)?
-    /// Directories bound over others, seen by the program only.
-    public var binds: [(source: RawPath, target: RawPath)] = []
-    /// The host's /sys/fs/cgroup is not a cgroup2 file system, which crun wants: give the program one.
+    /// The directory that `root` covers.
+    public var root: (source: Tree, target: RawPath)?
+    /// Whether device files in `root` work. False keeps a container's root user from the host's disks.
+    public var rootDevices = false
+    /// An empty directory that gets a file system with the device files every container has; needs root of the machine.
+    public var deviceDirectory: RawPath?
+    /// Trees attached at existing files or directories.
+    public var binds: [(source: Tree, target: RawPath)] = []
+    /// The program ends after it has started another process and written its number (as the sandbox sees it) here; the
+    /// sandbox lives until that one ends.
+    public var pidFile: RawPath?
+    /// The host's /sys/fs/cgroup is not a cgroup2 file system, which container runtimes want: give the program one.
     public var needsCgroup2 = false
     /// False keeps the caller's session and terminal, for interactive programs.
     public var newSession = true
@@ -38,11 +69,34 @@ public struct SandboxSpec: Sendable {
     }
 }
 
+/// Whether the host has cgroup version 2 only, where container runtimes look for it.
+public func hasUnifiedCgroups() -> Bool { galley_is_cgroup2("/sys/fs/cgroup") != 0 }
+
+/// How a process ended.
+public enum ProcessEnd: Hashable, Sendable {
+    case exited(Int32)
+    case signalled(Int32)
+
+    init(waitStatus: Int32) {
+        self = waitStatus & 0x7f == 0 ? .exited((waitStatus >> 8) & 0xff) : .signalled(waitStatus & 0x7f)
+    }
+}
+
+/// How a sandbox ended.
+public enum SandboxEnd: Hashable, Sendable {
+    /// The program ended; `process` is what it had named in the pid file, nil when it named none.
+    case ended(program: ProcessEnd, process: ProcessEnd?)
+    /// Somebody killed the sandbox and with it all it held.
+    case killed
+}
+
 /// A running sandbox. Whatever it started dies with it, and it dies with this process.
 public final class Sandbox: Sendable {
     /// As this process sees it.
     public let pid: Int32
     private let pidfd: SharedFD
+    private let report: SharedFD
+    private let program: String
 
     /// Starts the program. All sandboxes are spawned by one thread that never ends, because the kernel ties a child's
     /// death signal to the thread that made it.
@@ -53,48 +107,97 @@ public final class Sandbox: Sendable {
     }
 
     private static let spawner = BlockingPool(limit: 1)
+    /// Of their own: threads that wait for sandboxes must not keep those away that read their output.
+    private static let waiters = BlockingPool(limit: 4096)
 
     private init(_ spec: SandboxSpec) throws {
+        let pipe = try makePipe()
         var raw = galley_sandbox()
         raw.standard_input = spec.standardInput.raw
         raw.standard_output = spec.standardOutput.raw
         raw.standard_error = spec.standardError.raw
-        raw.rootfs_mount = spec.root?.mount.raw ?? -1
+        raw.report = pipe.write.raw
+        let rootMount = try spec.root?.source.mount()
+        raw.rootfs_mount = rootMount?.raw ?? -1
+        raw.root_devices = spec.rootDevices ? 1 : 0
         raw.cgroup2 = spec.needsCgroup2 ? 1 : 0
         raw.new_session = spec.newSession ? 1 : 0
         raw.bind_count = spec.binds.count
-        var descriptor: CInt = -1
         let arguments = CStrings(spec.arguments)
         let environment = CStrings(spec.environment)
-        let sources = CStrings(spec.binds.map(\.source))
+        let sources = CStrings(spec.binds.map(\.source.path))
         let targets = CStrings(spec.binds.map(\.target))
-        let root = CStrings([spec.root?.target ?? ""])
+        let mounts = try spec.binds.map { try $0.source.mount() }
+        let mountNumbers = mounts.map { $0?.raw ?? -1 }
+        let paths = CStrings([spec.root?.source.path, spec.root?.target, spec.deviceDirectory, spec.pidFile])
         raw.arguments = arguments.pointer
         raw.environment = environment.pointer
         raw.bind_sources = sources.pointer
         raw.bind_targets = targets.pointer
-        raw.rootfs_target = root.pointer[0]
-        let pid = withExtendedLifetime((arguments, environment, sources, targets, root)) {
-            galley_sandbox_spawn(&raw, &descriptor)
+        raw.rootfs_source = paths.pointer[0]
+        raw.rootfs_target = paths.pointer[1]
+        raw.device_directory = paths.pointer[2]
+        raw.pid_file = paths.pointer[3]
+        var descriptor: CInt = -1
+        let pid = withExtendedLifetime((spec, pipe, rootMount, mounts, arguments, environment, sources, targets, paths))
+        {
+            mountNumbers.withUnsafeBufferPointer { numbers in
+                raw.bind_mounts = numbers.baseAddress
+                return galley_sandbox_spawn(&raw, &descriptor)
+            }
         }
         guard pid > 0 else { throw SystemError.last("clone", spec.arguments.first) }
         self.pid = pid
         pidfd = OwnedFD(owning: descriptor).shared()
+        report = pipe.read
+        program = spec.arguments.first ?? ""
     }
 
-    /// Waits for the end and returns the exit code: 128 + the signal's number for a program that a signal ended, 125 when
-    /// the program could not be started (the reason was written to its standard error).
-    public func wait() async throws -> Int32 {
-        let pidfd = pidfd
-        return try await blocking {
+    /// Waits until nothing of the sandbox is left. Call it once.
+    ///
+    /// - Throws: `SystemError` when the sandbox could not be set up, or the program not be executed.
+    public func wait() async throws -> SandboxEnd {
+        try await Self.waiters.run { [self] in
             var status: CInt = 0
             guard galley_wait_pidfd(pidfd.raw, &status) == 0 else { throw SystemError.last("waitid") }
-            return status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f)
+            // A sandbox that was being made at the same moment may hold the pipe's other end: no waiting for its end.
+            _ = fcntl(report.raw, F_SETFL, O_NONBLOCK)
+            var result = galley_sandbox_report()
+            let size = MemoryLayout<galley_sandbox_report>.size
+            guard read(report.raw, &result, size) == size else { return .killed }
+            if let error = failure(result) { throw error }
+            return .ended(
+                program: ProcessEnd(waitStatus: result.program),
+                process: result.process < 0 ? nil : ProcessEnd(waitStatus: result.process)
+            )
         }
     }
 
     /// Ends the sandbox and everything in it at once.
     public func kill() { _ = galley_pidfd_signal(pidfd.raw, SIGKILL) }
+
+    /// Passes a signal on to the process named in the pid file, or to the program before that is known.
+    public func forward(_ signal: Int32) {
+        guard signal != SIGKILL, signal != SIGSTOP else { return kill() }
+        _ = galley_pidfd_signal(pidfd.raw, signal)
+    }
+
+    private func failure(_ report: galley_sandbox_report) -> SystemError? {
+        func error(_ operation: String, _ path: String? = nil) -> SystemError {
+            SystemError(errno: report.error_number, operation: operation, path: path)
+        }
+        return switch galley_sandbox_step(rawValue: UInt32(bitPattern: report.failed_step)) {
+        case GALLEY_SANDBOX_DONE: nil
+        case GALLEY_SANDBOX_PRIVATE_MOUNTS: error("make mounts private")
+        case GALLEY_SANDBOX_PROC: error("mount", "/proc")
+        case GALLEY_SANDBOX_CGROUP2: error("mount cgroup2", "/sys/fs/cgroup")
+        case GALLEY_SANDBOX_ROOT: error("attach the root file system")
+        case GALLEY_SANDBOX_DEVICES: error("make device files")
+        case GALLEY_SANDBOX_BIND: error("bind mount")
+        case GALLEY_SANDBOX_EXECUTE: error("execute", program)
+        default: error("start", program)
+        }
+    }
 }
 
 /// NUL-terminated strings behind a NULL-terminated array, freed together.
@@ -106,16 +209,20 @@ private final class CStrings {
 
     convenience init(_ strings: [String]) { self.init(strings.map { RawPath($0) }) }
 
-    init(_ strings: [RawPath]) {
+    init(_ strings: [RawPath?]) {
         count = strings.count
         storage = .allocate(capacity: count + 1)
         for (index, string) in strings.enumerated() {
-            let copy = UnsafeMutablePointer<CChar>.allocate(capacity: string.bytes.count + 1)
-            for (offset, byte) in string.bytes.enumerated() { copy[offset] = CChar(bitPattern: byte) }
-            copy[string.bytes.count] = 0
-            storage[index] = UnsafePointer(copy)
+            storage[index] = string.map { UnsafePointer(Self.copy($0)) }
         }
         storage[count] = nil
+    }
+
+    private static func copy(_ string: RawPath) -> UnsafeMutablePointer<CChar> {
+        let copy = UnsafeMutablePointer<CChar>.allocate(capacity: string.bytes.count + 1)
+        for (offset, byte) in string.bytes.enumerated() { copy[offset] = CChar(bitPattern: byte) }
+        copy[string.bytes.count] = 0
+        return copy
     }
 
     deinit {

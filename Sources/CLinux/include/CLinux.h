@@ -50,6 +50,8 @@ int galley_window_size(int fd, uint16_t *columns, uint16_t *rows);
 // Returns a descriptor of a detached overlay mount; upper and work are -1 for a read-only one.
 int galley_overlay_detached(const int *lower, size_t count, int upper, int work, int userxattr, int is_volatile);
 int galley_move_mount(int mount_fd, const char *target);
+// A detached copy of the mount that an open file or directory lies on, from there down, with the mounts below it.
+int galley_clone_tree(int fd);
 int galley_private_mounts(void);
 // A detached copy of the mount at `path`.
 int galley_clone_mount(const char *path);
@@ -80,7 +82,7 @@ struct galley_entry_state {
 int galley_enter_namespaces(void);
 const struct galley_entry_state *galley_entry(void);
 
-// One RUN step's outermost process: the init of a new PID namespace in a new mount namespace. It dies with the thread
+// One RUN step's outermost process: the init of a new PID namespace in a new mount namespace. It dies with the process
 // that spawned it, and everything below it dies with it.
 struct galley_sandbox {
     const char *const *arguments;     // of the program to execute; arguments[0] is its path
@@ -88,19 +90,44 @@ struct galley_sandbox {
     int standard_input;
     int standard_output;
     int standard_error;
+    int report;                       // gets one galley_sandbox_report
+    const char *pid_file;             // the program leaves a process whose number is in here; NULL: it does not
     int rootfs_mount;                 // detached mount to attach at rootfs_target, or -1
-    const char *rootfs_target;
-    const char *const *bind_sources;  // pairs of paths to bind before the program starts
+    const char *rootfs_source;        // directory to bind at rootfs_target, or NULL
+    const char *rootfs_target;        // NULL: no root
+    int root_devices;                 // device files below rootfs_target can be opened
+    const char *device_directory;     // gets a tmpfs with null, zero, full, random, urandom and tty; or NULL
+    const char *const *bind_sources;  // paths to bind before the program starts; NULL where bind_mounts has a mount
     const char *const *bind_targets;
+    const int *bind_mounts;           // detached mounts to attach instead
     size_t bind_count;
-    int cgroup2;                      // mount a pure cgroup2 over /sys/fs/cgroup
-    int new_session;
-    int foreground;                   // keep the caller's session and process group: for `run -t`
+    int cgroup2;                      // mount a read-only pure cgroup2 over /sys/fs/cgroup
+    int new_session;                  // leave the caller's session and terminal
+};
+enum galley_sandbox_step {
+    GALLEY_SANDBOX_DONE = 0,          // `program` and, with a pid file, `process` are wait statuses
+    GALLEY_SANDBOX_PRIVATE_MOUNTS = 1,
+    GALLEY_SANDBOX_PROC = 2,
+    GALLEY_SANDBOX_CGROUP2 = 3,
+    GALLEY_SANDBOX_ROOT = 4,
+    GALLEY_SANDBOX_DEVICES = 5,
+    GALLEY_SANDBOX_BIND = 6,
+    GALLEY_SANDBOX_FORK = 7,
+    GALLEY_SANDBOX_EXECUTE = 8,
+};
+// Written when the sandbox ends by itself; absent when it was killed.
+struct galley_sandbox_report {
+    int32_t failed_step;              // of galley_sandbox_step
+    int32_t error_number;
+    int32_t program;
+    int32_t process;                  // -1 when there was none
 };
 // Returns the child's pid and stores a pidfd. Must be called on a thread that outlives the child.
 pid_t galley_sandbox_spawn(const struct galley_sandbox *sandbox, int *pidfd);
 // Waits for a pidfd; returns the wait status.
 int galley_wait_pidfd(int pidfd, int *status);
 int galley_pidfd_signal(int pidfd, int signal);
+// 1 when the directory belongs to a cgroup2 file system, else 0.
+int galley_is_cgroup2(const char *directory);
 
 #endif
