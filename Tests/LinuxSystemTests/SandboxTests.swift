@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Glibc
+import LinuxSystem
+import Testing
+
+@Suite(.enabled(if: isRoot), .timeLimit(.minutes(1))) struct SandboxTests {
+    private func spec(_ script: String, _ output: SharedFD) throws -> SandboxSpec {
+        SandboxSpec(
+            arguments: ["/bin/sh", "-c", script],
+            environment: ["PATH=/usr/bin:/bin", "DISH=soup"],
+            standardInput: try open("/dev/null", .readOnly).shared(),
+            standardOutput: output,
+            standardError: output
+        )
+    }
+
+    private func file(_ directory: TemporaryDirectory) throws -> SharedFD {
+        try open(at: directory.fd.raw, "output", [.readWrite, .create, .append]).shared()
+    }
+
+    @Test(arguments: [("exit 0", ProcessEnd.exited(0)), ("exit 200", .exited(200)), ("kill -9 $$", .signalled(9))])
+    func reportsTheEnd(script: String, end: ProcessEnd) async throws {
+        let directory = try TemporaryDirectory()
+        let sandbox = try await Sandbox.spawn(spec(script, file(directory)))
+        #expect(try await sandbox.wait() == .ended(program: end, process: nil))
+    }
+
+    @Test func hasItsOwnProcessesAndMounts() async throws {
+        let directory = try TemporaryDirectory()
+        try makeDirectory(at: directory.fd.raw, "place")
+        try makeDirectory(at: directory.fd.raw, "source")
+        try directory.write("source/file", "salt")
+        var spec = try spec(
+            "echo $DISH $$; cat '\(directory.path)/place/file'; ls /proc/self/fd | wc -l",
+            file(directory)
+        )
+        spec.binds = [(.path(directory.path.appending("source")), directory.path.appending("place"))]
+        let sandbox = try await Sandbox.spawn(spec)
+        #expect(try await sandbox.wait() == .ended(program: .exited(0), process: nil))
+        // The program is the second process; it has three descriptors, and ls the one it reads with.
+        #expect(try directory.text("output") == "soup 2\nsalt4\n")
+        #expect(try directory.names("place").isEmpty)
+    }
+
+    @Test func bindsDescriptors() async throws {
+        let directory = try TemporaryDirectory()
+        try makeDirectory(at: directory.fd.raw, "place")
+        try makeDirectory(at: directory.fd.raw, "source")
+        try directory.write("source/file", "salt")
+        var spec = try spec("cat '\(directory.path)/place/file'", file(directory))
+        let source = try open(at: directory.fd.raw, "source", [.directory, .pathOnly]).shared()
+        spec.binds = [(.descriptor(source), directory.path.appending("place"))]
+        let sandbox = try await Sandbox.spawn(spec)
+        _ = try await sandbox.wait()
+        #expect(try directory.text("output") == "salt")
+    }
+
+    /// The program ends at once, the process it names in the pid file later.
+    @Test func livesAsLongAsTheProcessInThePidFile() async throws {
+        let directory = try TemporaryDirectory()
+        let pid = directory.path.appending("pid")
+        var spec = try spec(
+            "(exec sh -c 'trap \"echo got; exit 7\" USR1; echo ready; while :; do sleep 0.01; done') & echo $! >'\(pid)'",
+            file(directory)
+        )
+        spec.pidFile = pid
+        let pipe = try makePipe()
+        spec.standardOutput = pipe.write
+        let sandbox = try await Sandbox.spawn(spec)
+        _ = try await blocking { [read = pipe.read] in
+            var line = [UInt8](repeating: 0, count: 6)
+            return try line.withUnsafeMutableBytes { buffer throws(SystemError) in try readBytes(read.raw, into: buffer)
+            }
+        }
+        sandbox.forward(SIGUSR1)
+        let end = try await sandbox.wait()
+        #expect(end == .ended(program: .exited(0), process: .exited(7)))
+    }
+
+    @Test func killedWithAllItHolds() async throws {
+        let directory = try TemporaryDirectory()
+        let sandbox = try await Sandbox.spawn(
+            spec("trap '' TERM; (trap '' TERM; sleep 1000) & sleep 1000", file(directory))
+        )
+        sandbox.kill()
+        #expect(try await sandbox.wait() == .killed)
+    }
+
+    @Test func saysWhichStepFailed() async throws {
+        let directory = try TemporaryDirectory()
+        var noProgram = try spec("", file(directory))
+        noProgram.arguments = ["/no/such/program"]
+        var noTarget = try spec("", file(directory))
+        noTarget.binds = [(.path("/"), directory.path.appending("absent"))]
+        for (spec, operation) in [(noProgram, "execute"), (noTarget, "bind mount")] {
+            let sandbox = try await Sandbox.spawn(spec)
+            await #expect { try await sandbox.wait() } throws: { error in
+                (error as? SystemError)?.errno == ENOENT && (error as? SystemError)?.operation == operation
+            }
+        }
+    }
+}
