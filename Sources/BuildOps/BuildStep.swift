@@ -126,11 +126,13 @@ final class ContextScan: Sendable {
 }
 
 /// The result of one task, made when first asked for and shared by all who ask.
-actor OnceTask<Value: Sendable> {
+public actor OnceTask<Value: Sendable> {
     private var task: Task<Value, any Error>?
 
+    public init() {}
+
     /// When the asking task is cancelled, so is the work: whoever shares it belongs to the same build.
-    func value(_ make: @escaping @Sendable () async throws -> Value) async throws -> Value {
+    public func value(_ make: @escaping @Sendable () async throws -> Value) async throws -> Value {
         let task = self.task ?? Task { try await make() }
         self.task = task
         return try await withTaskCancellationHandler {

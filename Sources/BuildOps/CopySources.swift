@@ -73,14 +73,12 @@ extension SourceTree {
         for source in sources {
             hasher.update("source \(source.name.bytes.count):")
             hasher.update(source.name.bytes)
-            let parent = RawPath(bytes: source.path.bytes.prefix(through: source.path.bytes.lastIndex(of: 0x2f) ?? 0))
             if source.status.kind == .directory {
                 let fd = try openInRoot(root, source.path, [.directory], resolve: [.inRoot, .noSymlinks])
                 record(RawPath("."), source.status, target: nil, digest: nil).hash(into: &hasher)
                 try hash(source.path, fd.raw, RawPath(""), &hasher)
             } else {
-                let directory = source.path.components.count > 1 ? parent : RawPath(".")
-                let fd = try openInRoot(root, directory, [.directory], resolve: [.inRoot, .noSymlinks])
+                let fd = try openInRoot(root, parentPath(source.path), [.directory], resolve: [.inRoot, .noSymlinks])
                 try hash(
                     source.path,
                     source.path.lastComponent ?? source.path,

@@ -42,6 +42,11 @@ public struct LayerStack: Sendable {
     public init(_ snapshots: [SnapshotID]) { storage = .present(snapshots) }
     public init(image: any ImageLayers) { storage = .image(image) }
 
+    /// The layers' trees if all are in the store; nil for an image that may have to be pulled.
+    public var present: [SnapshotID]? {
+        if case .present(let snapshots) = storage { snapshots } else { nil }
+    }
+
     /// The layers' trees; those of an image are pulled the first time that somebody asks.
     public func snapshots() async throws -> [SnapshotID] {
         switch storage {

@@ -36,13 +36,16 @@ public struct BuilderError: Error, Sendable, CustomStringConvertible {
 
 /// An error as it is shown: what happened, where, why, and what to do.
 public struct UserFacingError: Error, Sendable, CustomStringConvertible {
-    /// The whole text, several lines.
+    /// Where it happened: lines of the Dockerfile with a caret, ending in a line break.
+    public let excerpt: String?
+    /// What happened and why.
     public let description: String
     public let nextStep: String?
     /// What the program exits with.
     public let exitCode: Int32
 
-    public init(_ description: String, nextStep: String? = nil, exitCode: Int32 = 1) {
+    public init(_ description: String, nextStep: String? = nil, exitCode: Int32 = 1, excerpt: String? = nil) {
+        self.excerpt = excerpt
         self.description = description
         self.nextStep = nextStep
         self.exitCode = exitCode

@@ -16,6 +16,8 @@ public struct ImageRecord: Hashable, Sendable {
     public var size: Int64
     /// When the tag was set: seconds since 1970.
     public var updated: Int64
+    /// A base image that a build pulled: used as long as it is here, not listed, gone with the next prune.
+    public var isImplicit: Bool
 
     public init(
         reference: Reference,
@@ -23,7 +25,7 @@ public struct ImageRecord: Hashable, Sendable {
         manifest: Descriptor? = nil,
         repositoryDigest: Digest? = nil,
         size: Int64,
-        updated: Int64
+        updated: Int64, isImplicit: Bool = false
     ) {
         self.reference = reference
         self.config = config
@@ -31,6 +33,7 @@ public struct ImageRecord: Hashable, Sendable {
         self.repositoryDigest = repositoryDigest
         self.size = size
         self.updated = updated
+        self.isImplicit = isImplicit
     }
 }
 
@@ -42,7 +45,8 @@ public struct ImageStore: Sendable {
             """
             CREATE TABLE images (
                 name TEXT PRIMARY KEY, config TEXT NOT NULL, manifest TEXT, manifest_type TEXT, manifest_size INTEGER,
-                repository_digest TEXT, size INTEGER NOT NULL, updated INTEGER NOT NULL);
+                repository_digest TEXT, size INTEGER NOT NULL, updated INTEGER NOT NULL,
+                implicit INTEGER NOT NULL);
             CREATE INDEX images_config ON images(config);
             CREATE TABLE layer_blobs (
                 diff_id TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
@@ -59,12 +63,12 @@ public struct ImageStore: Sendable {
     public func set(_ record: ImageRecord) throws {
         try database.write { transaction in
             try transaction.execute(
-                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     .text(record.reference.withDefaultTag.description), .text(record.config.description),
                     SQLValue(record.manifest?.digest.description), SQLValue(record.manifest?.mediaType.rawValue),
                     SQLValue(record.manifest?.size), SQLValue(record.repositoryDigest?.description),
-                    .integer(record.size), .integer(record.updated),
+                    .integer(record.size), .integer(record.updated), .integer(record.isImplicit ? 1 : 0),
                 ]
             )
         }
@@ -142,7 +146,7 @@ public struct ImageStore: Sendable {
     }
 
     private static let select = """
-        SELECT name, config, manifest, manifest_type, manifest_size, repository_digest, size, updated FROM images
+        SELECT name, config, manifest, manifest_type, manifest_size, repository_digest, size, updated, implicit FROM images
         """
 
     private static func record(_ row: SQLRow) throws -> ImageRecord? {
@@ -158,7 +162,6 @@ public struct ImageStore: Sendable {
             manifest: manifest,
             repositoryDigest: try row.text(5).map { try Digest($0) },
             size: size,
-            updated: updated
-        )
+            updated: updated, isImplicit: row.integer(8) == 1)
     }
 }

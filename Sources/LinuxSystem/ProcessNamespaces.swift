@@ -2,6 +2,7 @@
 // Copyright the Galley authors
 
 import CLinux
+import Glibc
 
 /// How the process stands after entering its namespaces at start.
 public struct ProcessNamespaces: Sendable {
@@ -14,6 +15,9 @@ public struct ProcessNamespaces: Sendable {
     public let outerGID: UInt32
     /// False when the process never tried (commands that mount nothing, tests).
     public let entered: Bool
+
+    /// Whether the process was started by root, whatever it is now.
+    public var startedByRoot: Bool { entered ? outerUID == 0 : geteuid() == 0 }
 
     /// The state that the constructor function left.
     public static var current: ProcessNamespaces {

@@ -21,6 +21,15 @@ extension OverlaySnapshotter {
         }
     }
 
+    /// When the layer was made: seconds since 1970.
+    public func created(_ id: SnapshotID) throws -> Int64? {
+        try database.read { transaction in
+            try transaction.query("SELECT created FROM snapshots WHERE id = ?", [.integer(id.rawValue)]).first?.integer(
+                0
+            )
+        }
+    }
+
     /// Remembers what making or unpacking the layer's archive told.
     public func setArchive(_ id: SnapshotID, diffID: DiffID, size: Int64) throws {
         try database.write { transaction in

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildOps
+import Content
+import DockerfileFrontend
+import Exporters
+import LinuxSystem
+import OCI
+import Snapshots
+import Solver
+
+extension Engine {
+    /// Completes the image and hands it to every output.
+    func export(
+        _ lowered: LoweredBuild,
+        _ layers: [SnapshotID],
+        _ outputs: BuildOutputs,
+        _ events: StepEvents
+    ) async throws -> BuildResult {
+        var result = BuildResult(imageID: nil, manifest: nil, names: [], metadata: .object([:]), warnings: [])
+        let epoch = lowered.sourceDateEpoch.map { FileTime(seconds: $0) }
+        let assembled = OnceTask<AssembledImage>()
+        for output in outputs.all {
+            try await events.step(output.stepName) { vertex in
+                let transfers: TransferReporter = { name, total in events.transfer(vertex, name, total: total) }
+                let image = try await assembled.value {
+                    try await self.assemble(lowered, layers, epoch, transfers)
+                }
+                try await output.run(image, layers, self, transfers, &result)
+            }
+        }
+        return result
+    }
+
+    private func assemble(
+        _ lowered: LoweredBuild,
+        _ layers: [SnapshotID],
+        _ epoch: FileTime?,
+        _ transfers: @escaping TransferReporter
+    ) async throws -> AssembledImage {
+        let store = store
+        let baseCount = lowered.base?.config.diffIDs.count ?? 0
+        let (config, created) = try await blocking { () -> (ImageConfig, FileTime?) in
+            let times = try layers.map { try store.snapshots.created($0) }
+            return dated(lowered, layerTimes: times, baseCount: baseCount, epoch: epoch)
+        }
+        return try await ImageAssembler(store.snapshots, store.content).assemble(
+            BuiltImage(layers: layers, config: config, baseLayerCount: baseCount, platform: config.platform),
+            created: created,
+            transfers: transfers
+        )
+    }
+}
+
+/// The config with the times of this build's own steps: when each layer was made, so that a build that finds everything
+/// in the cache makes the same image again. A step without a layer has the time of the one before it.
+private func dated(
+    _ lowered: LoweredBuild,
+    layerTimes: [Int64?],
+    baseCount: Int,
+    epoch: FileTime?
+) -> (ImageConfig, FileTime?) {
+    var config = lowered.config
+    var history = config.history
+    let ownLayers = layerTimes.dropFirst(baseCount)
+    let ownEntries = history.count - (lowered.base?.config.history.count ?? 0)
+    var times = ownLayers.makeIterator()
+    var last: String? = lowered.base?.config.created
+    var newest: FileTime?
+    for index in history.indices.suffix(max(0, ownEntries)) where history[index].created == nil {
+        if !history[index].emptyLayer, let seconds = times.next() ?? nil {
+            let time = epoch ?? FileTime(seconds: seconds)
+            newest = time
+            last = time.rfc3339
+        }
+        history[index].document["created"] = (epoch?.rfc3339 ?? last).map(JSONValue.string)
+    }
+    config.history = history
+    config.created = lowered.base?.config.created
+    return (config, epoch ?? newest)
+}

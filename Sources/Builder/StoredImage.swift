@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildDefinition
+import BuildOps
+import Content
+import DockerfileFrontend
+import LinuxSystem
+public import OCI
+import Registry
+import Snapshots
+public import Solver
+
+/// An image whose config is here; its layers are too, or are fetched when somebody asks.
+final class StoredImage: ImageLayers {
+    private let configDigest: Digest
+    private let config: ImageConfig
+    private let manifest: Descriptor?
+    private let reference: Reference
+    private let puller: ImagePuller
+    /// The step that stands for the image; nil when a build is not what wants it.
+    private let info: VertexInfo?
+    private let memo = OnceTask<[SnapshotID]>()
+    private let announced = Monitor(false)
+
+    init(
+        _ configDigest: Digest,
+        _ config: ImageConfig,
+        manifest: Descriptor?,
+        reference: Reference,
+        puller: ImagePuller,
+        info: VertexInfo?
+    ) {
+        self.configDigest = configDigest
+        self.config = config
+        self.manifest = manifest
+        self.reference = reference
+        self.puller = puller
+        self.info = info
+    }
+
+    /// The image of a step: its config is in the store since it was resolved.
+    convenience init(_ op: ImageOp, store: Store, puller: ImagePuller, info: VertexInfo) {
+        var config = ImageConfig(platform: op.platform)
+        config.diffIDs = op.diffIDs
+        self.init(op.config, config, manifest: op.manifest, reference: op.reference, puller: puller, info: info)
+    }
+
+    func snapshots() async throws -> [SnapshotID] {
+        try await memo.value { try await self.find() }
+    }
+
+    func announceUnused() {
+        guard let info else { return }
+        let isFirst = announced.withLock { announced in
+            defer { announced = true }
+            return !announced
+        }
+        if isFirst { puller.events.sink.send(.cached(info, at: StepEvents.now())) }
+    }
+
+    private func find() async throws -> [SnapshotID] {
+        let diffIDs = config.diffIDs
+        let store = puller.store
+        let present = try await blocking { () -> [SnapshotID]? in
+            let found = try store.snapshots.snapshots(for: diffIDs).compactMap { $0 }
+            return try found.count == diffIDs.count && store.snapshots.use(found) ? found : nil
+        }
+        if let present {
+            announceUnused()
+            return present
+        }
+        announced.withLock { $0 = true }
+        guard let manifest else {
+            throw BuilderError(
+                .notFound,
+                "layers of \(reference.familiar) are gone from the store",
+                nextStep: "build the image again"
+            )
+        }
+        let info =
+            info
+            ?? VertexInfo(
+                id: VertexID(Digest.sha256("pull \(reference)")),
+                name: "pulling from \(reference.familiarName)"
+            )
+        return try await puller.events.step(info) { vertex in
+            try await puller.pull(reference, manifest, config, vertex)
+        }
+    }
+}
+
+/// Fetches layers and unpacks them while they arrive.
+struct ImagePuller: Sendable {
+    let store: Store
+    let client: RegistryClient
+    let events: StepEvents
+
+    /// The image's layers, bottom first; those that are here already are not fetched.
+    func pull(
+        _ reference: Reference,
+        _ descriptor: Descriptor,
+        _ config: ImageConfig,
+        _ vertex: VertexID
+    ) async throws -> [SnapshotID] {
+        let manifest = try await manifest(reference, descriptor)
+        let diffIDs = config.diffIDs
+        guard manifest.layers.count == diffIDs.count else {
+            throw OCIError(
+                .invalidDocument,
+                "\(reference.familiar): the manifest has \(manifest.layers.count) layers, the config names \(diffIDs.count)"
+            )
+        }
+        let repository = client.repository(reference)
+        let (store, events) = (store, events)
+        return try await LayerImporter(store.snapshots).importLayers(diffIDs) { index, input in
+            let layer = manifest.layers[index]
+            guard layer.mediaType.layerCompression != nil else {
+                throw OCIError(
+                    .unsupported,
+                    "\(reference.familiar): layer \(layer.digest) has the unknown type \(layer.mediaType)"
+                )
+            }
+            let progress = events.transfer(vertex, layer.digest.description, total: layer.size)
+            defer { progress.complete(at: StepEvents.now()) }
+            if try await store.content.containsBlob(layer) {
+                try await store.content.readBlob(layer) { try await input.write($0) }
+            } else {
+                let source = repository.reportingProgress { progress.set($0) }
+                _ = try await store.content.writeBlob(mediaType: layer.mediaType, expected: layer) { writer in
+                    try await source.readBlob(layer) { bytes in
+                        try await writer.write(bytes)
+                        try await input.write(bytes)
+                    }
+                }
+            }
+            progress.set(layer.size)
+            try await blocking { try store.images.addLayerBlob(diffIDs[index], layer) }
+        }
+    }
+
+    private func manifest(_ reference: Reference, _ descriptor: Descriptor) async throws -> Manifest {
+        let store = store
+        if let bytes = try await blocking({ try store.content.load(descriptor.digest) }) {
+            return try Manifest(parsing: bytes)
+        }
+        let bytes = try await client.readManifest(reference, descriptor)
+        _ = try await blocking { try store.content.store(bytes) }
+        return try Manifest(parsing: bytes)
+    }
+}
+
+extension Engine {
+    func puller(_ events: StepEvents) -> ImagePuller {
+        ImagePuller(store: store, client: client, events: events)
+    }
+
+    /// Fetches an image with all its layers and gives it its name.
+    public func pull(
+        _ name: String,
+        platform: Platform?,
+        events: any SolverEventSink
+    ) async throws -> ImageSummary {
+        let reference = try Reference(name).withDefaultTag
+        let steps = StepEvents(sink: events)
+        let images = BaseImages(store: store, client: client, events: steps, pulls: true, isImplicit: false)
+        let resolved = try await images.resolveImage(reference, platform: platform ?? .host)
+        let image = StoredImage(
+            resolved.configDigest,
+            resolved.config,
+            manifest: resolved.manifest,
+            reference: reference,
+            puller: puller(steps),
+            info: nil
+        )
+        let layers = try await image.snapshots()
+        let store = store
+        let config = resolved.configDigest
+        return try await blocking { [self] in
+            let size = try layers.reduce(Int64(0)) { try $0 + (store.snapshots.size(of: $1) ?? 0) }
+            var record =
+                try store.images.find(reference)
+                ?? ImageRecord(reference: reference, config: config, size: size, updated: FileTime.now.seconds)
+            record.size = size
+            record.isImplicit = false
+            if reference.tag != nil { try store.images.set(record) }
+            return try summary(record)
+        }
+    }
+}
