@@ -34,10 +34,6 @@ public struct ExecutorError: Error, Sendable, CustomStringConvertible {
         self.cause = cause
     }
 
-    public var description: String {
-        var text = message
-        if let cause { text += ": \(cause)" }
-        if let nextStep { text += "\n\(nextStep)" }
-        return text
-    }
+    /// Message and cause, without the next step.
+    public var description: String { cause.map { "\(message): \($0)" } ?? message }
 }

@@ -43,11 +43,14 @@ public func makeStubLayer(in directory: CInt, stubs: [MountPointStub]) throws(Sy
             let isLast = index == components.count - 1
             if isLast, !stub.isDirectory {
                 if try statusIfPresent(at: parent.raw, name) == nil {
-                    _ = try open(at: parent.raw, name, [.writeOnly, .create, .exclusive], mode: 0o644)
+                    let file = try open(at: parent.raw, name, [.writeOnly, .create, .exclusive], mode: 0o644)
+                    // Whatever umask this process has: where the image lacks the name, its users see this one.
+                    try setPermissions(of: file.raw, 0o644)
                 }
             } else {
                 do {
                     try makeDirectory(at: parent.raw, name)
+                    try setPermissions(at: parent.raw, name, 0o755)
                 } catch {
                     guard error.errno == EEXIST else { throw error }
                 }

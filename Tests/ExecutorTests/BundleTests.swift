@@ -15,7 +15,8 @@ import Testing
         #expect {
             _ = try OCIRuntime(searchPath: [empty.description, "relative", ""])
         } throws: { error in
-            (error as? ExecutorError)?.code == .noRuntime && "\(error)".contains("apt-get install crun")
+            (error as? ExecutorError)?.code == .noRuntime
+                && (error as? ExecutorError)?.nextStep?.contains("apt-get install crun") == true
         }
     }
 

@@ -163,6 +163,28 @@ import Testing
         #expect(try readFile("/proc/self/mountinfo") == before)
     }
 
+    /// The process has a terminal of its own, whose output arrives at ours.
+    @Test(arguments: ContainerTests.runtimes) func terminal(runtime: OCIRuntime) async throws {
+        var ends: (CInt, CInt) = (-1, -1)
+        try #require(openpty(&ends.0, &ends.1, nil, nil, nil) == 0)
+        let master = OwnedFD(owning: ends.0)
+        let slave = OwnedFD(owning: ends.1).shared()
+        var spec = TestContainer.shell("test -t 0 && test -t 1 && echo on a terminal; tty; exit 5")
+        spec.terminal = true
+        let container = try TestContainer()
+        let exit = try await runtime.run(
+            spec,
+            root: .directory(container.rootfs),
+            io: ProcessIO(standardInput: slave, standardOutput: slave, standardError: slave),
+            scratch: container.scratch()
+        )
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = try buffer.withUnsafeMutableBytes { try readBytes(master.raw, into: $0) }
+        let text = String(decoding: buffer[..<count], as: UTF8.self)
+        #expect(exit == .exited(5), "\(text)")
+        #expect(text.contains("on a terminal"))
+    }
+
     @Test(arguments: [("sh -c 'kill -9 $$'; exit $?", true), ("sh -c 'kill -9 $$'; exit $?", false), ("exit 1", true)])
     func outOfMemory(script: String, killed: Bool) async throws {
         let count = Mutex<UInt64>(0)
