@@ -66,13 +66,13 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         _ consume: (ArraySlice<UInt8>) async throws -> Void
     ) async throws {
         let channel = ByteChannel()
-        let file = path(of: descriptor.digest)
-        async let reader: Void = blocking {
+        async let reader: Void = blocking { [self] in
             do {
-                try Self.read(file, descriptor, into: channel)
+                try read(descriptor) { try channel.sendBlocking(ArraySlice($0)) }
                 channel.finish()
             } catch {
                 channel.finish(throwing: error)
+                throw error
             }
         }
         do {
@@ -91,16 +91,20 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         _ produce: (any BlobWriter) async throws -> Void
     ) async throws -> Descriptor {
         let channel = ByteChannel()
-        let temporary = root.temporaryPath("blob")
         async let stored: Descriptor = blocking { [self] in
             do {
-                let descriptor = try Self.write(channel, to: temporary, mediaType: mediaType, expected: expected)
-                try renameFile(temporary, to: workingDirectory, path(of: descriptor.digest))
-                return descriptor
+                let blob = try begin()
+                do {
+                    while let chunk = try channel.receiveBlocking() { try chunk.withUnsafeBytes { try blob.write($0) } }
+                    return try publish(blob, mediaType: mediaType, expected: expected)
+                } catch {
+                    blob.discard()
+                    throw error
+                }
             } catch {
+                let error = storeError(error)
                 channel.abandon(error)
-                try? removeFile(temporary)
-                throw storeError(error)
+                throw error
             }
         }
         do {
@@ -108,9 +112,8 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
             channel.finish()
         } catch {
             channel.finish(throwing: error)
-            _ = try? await stored
-            throw storeError(error)
         }
+        // Throws what `produce` threw, or the store's own error, which is what made `produce` stop.
         return try await stored
     }
 
@@ -133,10 +136,11 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         func write(_ bytes: ArraySlice<UInt8>) async throws { try await channel.send(bytes) }
     }
 
-    private static func read(_ file: RawPath, _ descriptor: Descriptor, into channel: ByteChannel) throws {
+    /// Reads a blob and checks it as `readBlob` does; blocks.
+    public func read(_ descriptor: Descriptor, _ consume: (UnsafeRawBufferPointer) throws -> Void) throws {
         let fd: OwnedFD
         do throws(SystemError) {
-            fd = try open(file, .readOnly)
+            fd = try open(path(of: descriptor.digest), .readOnly)
         } catch {
             guard error.isNotFound else { throw error }
             throw ContentError(.notFound, "the blob \(descriptor.digest) is not in the store")
@@ -149,33 +153,31 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
             if count == 0 { break }
             let chunk = UnsafeRawBufferPointer(rebasing: buffer[..<count])
             hasher.update(chunk)
-            try channel.sendBlocking(ArraySlice(chunk))
+            guard hasher.count <= descriptor.size else { break }
+            try consume(chunk)
         }
         try verify(hasher, descriptor)
     }
 
-    private static func write(
-        _ channel: ByteChannel,
-        to temporary: RawPath,
-        mediaType: MediaType,
-        expected: Descriptor?
-    ) throws -> Descriptor {
-        let fd = try open(temporary, [.writeOnly, .create, .exclusive], mode: 0o600)
-        var hasher = Digest.Hasher()
-        while let chunk = try channel.receiveBlocking() {
-            try chunk.withUnsafeBytes { bytes in
-                hasher.update(bytes)
-                try writeBytes(fd.raw, bytes)
-            }
-        }
-        if let expected {
-            try verify(hasher, expected)
-            return expected
-        }
-        return Descriptor(mediaType: mediaType, digest: hasher.finalize(), size: hasher.count)
+    /// A blob that is written piece by piece; it is nothing until `publish`.
+    public func begin() throws -> PendingBlob {
+        do { return try PendingBlob(root.temporaryPath("blob")) } catch { throw storeError(error) }
     }
 
-    private static func verify(_ hasher: Digest.Hasher, _ expected: Descriptor) throws {
+    /// Puts what was written under its digest. With `expected` it must have that digest and size.
+    public func publish(
+        _ blob: PendingBlob,
+        mediaType: MediaType,
+        expected: Descriptor? = nil
+    ) throws -> Descriptor {
+        let found = blob.hasher
+        if let expected { try verify(found, expected) }
+        let descriptor = expected ?? Descriptor(mediaType: mediaType, digest: found.finalize(), size: found.count)
+        try renameFile(blob.path, to: workingDirectory, path(of: descriptor.digest))
+        return descriptor
+    }
+
+    private func verify(_ hasher: Digest.Hasher, _ expected: Descriptor) throws {
         guard hasher.count == expected.size else {
             throw ContentError(
                 .sizeMismatch,
@@ -196,4 +198,34 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
             nextStep: "free space there, or run: galley prune"
         )
     }
+}
+
+/// A blob of the content store that is being written; not published, it goes with this value.
+///
+/// Used by one thread at a time.
+public final class PendingBlob {
+    let path: RawPath
+    private let fd: SharedFD
+    fileprivate(set) var hasher = Digest.Hasher()
+
+    init(_ path: RawPath) throws(SystemError) {
+        self.path = path
+        fd = try open(path, [.writeOnly, .create, .exclusive], mode: 0o600).shared()
+    }
+
+    deinit { discard() }
+
+    /// Bytes written so far.
+    public var count: Int64 { hasher.count }
+
+    /// Digest of the bytes written so far.
+    public var digest: Digest { hasher.finalize() }
+
+    public func write(_ bytes: UnsafeRawBufferPointer) throws {
+        hasher.update(bytes)
+        try writeBytes(fd.raw, bytes)
+    }
+
+    /// Removes what was written, now rather than with the last reference.
+    public func discard() { try? removeFile(path) }
 }

@@ -25,7 +25,8 @@ public struct ImageRecord: Hashable, Sendable {
         manifest: Descriptor? = nil,
         repositoryDigest: Digest? = nil,
         size: Int64,
-        updated: Int64, isImplicit: Bool = false
+        updated: Int64,
+        isImplicit: Bool = false
     ) {
         self.reference = reference
         self.config = config
@@ -162,6 +163,8 @@ public struct ImageStore: Sendable {
             manifest: manifest,
             repositoryDigest: try row.text(5).map { try Digest($0) },
             size: size,
-            updated: updated, isImplicit: row.integer(8) == 1)
+            updated: updated,
+            isImplicit: row.integer(8) == 1
+        )
     }
 }

@@ -49,16 +49,25 @@ public struct LayerImporter: Sendable {
             }
             for _ in 0..<parallel { start() }
             var unpacked: [Int: UnpackedLayer] = [:]
-            while let (index, layer) = try await group.next() {
-                start()
-                unpacked[index] = layer
-                // Only a layer whose lower layers are all there can be fitted to them.
-                while let next = finished.firstIndex(of: nil), let layer = unpacked.removeValue(forKey: next) {
-                    let lower = finished[..<next].compactMap(\.self)
-                    finished[next] = try await blocking { [snapshots] in
-                        try layer.publish(on: lower, as: chains[next], in: snapshots)
+            do {
+                while let (index, layer) = try await group.next() {
+                    start()
+                    unpacked[index] = layer
+                    // Only a layer whose lower layers are all there can be fitted to them.
+                    while let next = finished.firstIndex(of: nil), let layer = unpacked.removeValue(forKey: next) {
+                        let lower = finished[..<next].compactMap(\.self)
+                        finished[next] = try await blocking { [snapshots] in
+                            try layer.publish(on: lower, as: chains[next], in: snapshots)
+                        }
                     }
                 }
+            } catch {
+                group.cancelAll()
+                for layer in unpacked.values { layer.pending.discard() }
+                while let rest = await group.nextResult() {
+                    if case .success(let (_, layer)) = rest { layer.pending.discard() }
+                }
+                throw error
             }
         }
         return finished.compactMap(\.self)

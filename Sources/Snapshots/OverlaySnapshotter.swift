@@ -81,7 +81,7 @@ public final class OverlaySnapshotter: Snapshotter {
         if layers.isEmpty { return MergedTree(root: empty) }
         let directories = try layers.reversed().map(layerDirectory) + [empty]
         return MergedTree(
-            root: try mount(layers: layers, directories, changes: nil, stubs: RawPath("tmp").appending(emptyName))
+            root: try mount(layers: layers, directories, changes: nil, stubs: nil)
         )
     }
 
@@ -115,8 +115,6 @@ public final class OverlaySnapshotter: Snapshotter {
         }
         try setTimes(of: pending.directory.raw, status.modified)
     }
-
-    private var emptyName: RawPath { root.temporary.appending("empty").lastComponent ?? "empty" }
 
     private func emptyDirectory() throws -> SharedFD {
         let path = root.temporary.appending("empty")
@@ -190,7 +188,7 @@ public final class OverlaySnapshotter: Snapshotter {
 
     public func publish(_ pending: PendingSnapshot) throws -> SnapshotID {
         do {
-            return try database.write { transaction in
+            let id = try database.write { transaction in
                 let now = FileTime.now.seconds
                 try transaction.execute(
                     "INSERT INTO snapshots (created, used) VALUES (?, ?)",
@@ -204,6 +202,8 @@ public final class OverlaySnapshotter: Snapshotter {
                 try renameFile(pending.directoryPath, to: workingDirectory, directory.appending("fs"))
                 return id
             }
+            pending.discard()
+            return id
         } catch let error as SystemError where error.isDiskFull {
             throw diskFull
         }

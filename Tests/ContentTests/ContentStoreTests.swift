@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Content
+import GalleyTesting
+import LinuxSystem
+import OCI
+import Testing
+
+struct ContentStoreTests {
+    private let scratch: ScratchDirectory
+    private let root: StoreRoot
+    private let content: ContentStore
+
+    init() throws {
+        scratch = try ScratchDirectory()
+        root = try StoreRoot(scratch.file("store"))
+        content = ContentStore(root)
+    }
+
+    private func leftovers() throws -> Int {
+        let directory = try open(root.temporary, [.directory])
+        return try readDirectory(directory.raw).count
+    }
+
+    private func descriptor(_ bytes: [UInt8], size: Int64? = nil) -> Descriptor {
+        Descriptor(mediaType: .ociLayer, digest: .sha256(bytes), size: size ?? Int64(bytes.count))
+    }
+
+    @Test func storesAndLoadsSmallBlobs() throws {
+        let digest = try content.store([1, 2, 3])
+        #expect(try content.store([1, 2, 3]) == digest)
+        #expect(try content.load(digest) == [1, 2, 3])
+        #expect(try content.load(.sha256("other")) == nil)
+        #expect(try content.all().map(\.size) == [3])
+        try content.remove(digest)
+        try content.remove(digest)
+        #expect(!content.contains(digest))
+        #expect(try leftovers() == 0)
+    }
+
+    @Test func aDamagedBlobIsNotHandedOut() async throws {
+        let digest = try content.store([1, 2, 3])
+        try replaceFile(content.path(of: digest), [1, 2, 4])
+        #expect(throws: ContentError.self) { try content.load(digest) }
+        await #expect(throws: ContentError.self) { try await content.readBlob(descriptor([1, 2, 3])) { _ in } }
+    }
+
+    @Test(arguments: [0, 1, 70_000, 9 << 20])
+    func streamsThroughWritersAndReaders(_ size: Int) async throws {
+        let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        let expected = descriptor(bytes)
+        let made = try await content.writeBlob(mediaType: .ociLayer, expected: nil) { writer in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                try await writer.write(rest.prefix(100_000))
+                rest = rest.dropFirst(100_000)
+            }
+        }
+        #expect(made == expected)
+        #expect(try await content.containsBlob(expected))
+        var read: [UInt8] = []
+        try await content.readBlob(expected) { read += $0 }
+        #expect(read == bytes)
+        #expect(try leftovers() == 0)
+    }
+
+    @Test(arguments: [[1, 2], [1, 2, 4], [1, 2, 3, 4]] as [[UInt8]])
+    func refusesBytesThatAreNotTheExpectedOnes(_ bytes: [UInt8]) async throws {
+        let expected = descriptor([1, 2, 3])
+        await #expect(throws: ContentError.self) {
+            try await content.writeBlob(mediaType: .ociLayer, expected: expected) { try await $0.write(bytes[...]) }
+        }
+        #expect(!content.contains(expected.digest))
+        #expect(try leftovers() == 0)
+    }
+
+    @Test func theProducersErrorComesBackAndNothingStays() async throws {
+        struct Cut: Error {}
+        await #expect(throws: Cut.self) {
+            try await content.writeBlob(mediaType: .ociLayer, expected: nil) { writer in
+                try await writer.write([1])
+                throw Cut()
+            }
+        }
+        #expect(try content.all().isEmpty)
+        #expect(try leftovers() == 0)
+    }
+
+    @Test func aReaderMayStopEarly() async throws {
+        struct Enough: Error {}
+        let bytes = [UInt8](repeating: 7, count: 32 << 20)
+        _ = try content.store(bytes)
+        await #expect(throws: Enough.self) { try await content.readBlob(descriptor(bytes)) { _ in throw Enough() } }
+    }
+
+    @Test func aMissingBlobSaysSo() async throws {
+        await #expect {
+            try await content.readBlob(descriptor([9])) { _ in }
+        } throws: {
+            ($0 as? ContentError)?.code == .notFound
+        }
+    }
+}

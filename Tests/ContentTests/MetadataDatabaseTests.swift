@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Content
+import GalleyTesting
+import LinuxSystem
+import OCI
+import Testing
+
+struct MetadataDatabaseTests {
+    private let scratch: ScratchDirectory
+    private let path: String
+
+    init() throws {
+        scratch = try ScratchDirectory()
+        path = scratch.file("galley.db").description
+    }
+
+    private static let first = DatabaseSchema(name: "things", steps: ["CREATE TABLE things (a INTEGER, b TEXT, c BLOB)"])
+    private static let second = DatabaseSchema(
+        name: "things",
+        steps: first.steps + ["ALTER TABLE things ADD COLUMN d INTEGER DEFAULT 4; CREATE INDEX things_a ON things(a)"]
+    )
+
+    @Test func valuesSurviveAndSchemasGrow() throws {
+        do {
+            let database = try MetadataDatabase(path: path, schemas: [Self.first])
+            try database.write { try $0.execute("INSERT INTO things VALUES (?, ?, ?)", [1, "ö", .blob([0, 255])]) }
+        }
+        let database = try MetadataDatabase(path: path, schemas: [Self.second])
+        let rows = try database.read { try $0.query("SELECT a, b, c, d, NULL FROM things") }
+        #expect(rows.count == 1)
+        #expect(rows[0].integer(0) == 1)
+        #expect(rows[0].text(1) == "ö")
+        #expect(rows[0].blob(2) == [0, 255])
+        #expect(rows[0].integer(3) == 4)
+        #expect(rows[0].integer(4) == nil)
+    }
+
+    @Test func aNewerStoreIsLeftAlone() throws {
+        _ = try MetadataDatabase(path: path, schemas: [Self.second])
+        #expect {
+            _ = try MetadataDatabase(path: path, schemas: [Self.first])
+        } throws: {
+            ($0 as? ContentError)?.code == .newerStore
+        }
+    }
+
+    @Test func aFailedTransactionChangesNothing() throws {
+        struct Stop: Error {}
+        let database = try MetadataDatabase(path: path, schemas: [Self.first])
+        #expect(throws: Stop.self) {
+            try database.write { transaction in
+                try transaction.execute("INSERT INTO things (a) VALUES (1)")
+                throw Stop()
+            }
+        }
+        #expect(try database.read { try $0.query("SELECT * FROM things") }.isEmpty)
+    }
+
+    @Test func twoConnectionsWriteInTurns() async throws {
+        let databases = try (0..<2).map { _ in try MetadataDatabase(path: path, schemas: [Self.first]) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for database in databases {
+                group.addTask {
+                    for number in 0..<50 {
+                        try database.write {
+                            try $0.execute("INSERT INTO things (a) VALUES (?)", [.integer(Int64(number))])
+                        }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try databases[0].read { try $0.query("SELECT count(*) FROM things") }.first?.integer(0) == 100)
+    }
+
+    @Test func aFileThatIsNoDatabaseIsAnError() throws {
+        try scratch.shell("head -c 8192 /dev/zero | tr "\\0" x > galley.db")
+        #expect(throws: ContentError.self) { try MetadataDatabase(path: path, schemas: [Self.first]) }
+    }
+}
+
+struct ImageStoreTests {
+    private let scratch: ScratchDirectory
+    private let images: ImageStore
+
+    init() throws {
+        scratch = try ScratchDirectory()
+        let path = scratch.file("galley.db").description
+        images = ImageStore(try MetadataDatabase(path: path, schemas: [ImageStore.schema]))
+    }
+
+    private func record(_ name: String, _ config: String, updated: Int64 = 1) throws -> ImageRecord {
+        ImageRecord(reference: try Reference(name), config: .sha256(config), size: 5, updated: updated)
+    }
+
+    @Test func tagsAreFoundMovedAndRemoved() throws {
+        try images.set(record("app", "one"))
+        try images.set(record("app:2", "two", updated: 2))
+        #expect(try images.find(Reference("docker.io/library/app:latest"))?.config == .sha256("one"))
+        try images.set(record("app", "two", updated: 3))
+        #expect(try images.all().map(\.reference.familiar) == ["app:latest", "app:2"])
+        #expect(try images.find(idPrefix: String(Digest.sha256("two").hex.prefix(7))).count == 2)
+        #expect(try images.find(idPrefix: "zz") == [])
+        #expect(try images.remove(Reference("app")))
+        #expect(try !images.remove(Reference("app")))
+        #expect(try images.find(Reference("app")) == nil)
+    }
+
+    @Test func aDigestFindsItsRepositorysTag() throws {
+        var pulled = try record("example.com/a/b:1", "one")
+        pulled.manifest = Descriptor(mediaType: .ociManifest, digest: .sha256("manifest"), size: 8)
+        pulled.repositoryDigest = .sha256("index")
+        try images.set(pulled)
+        for digest in ["manifest", "index"] {
+            let name = "example.com/a/b@\(Digest.sha256(digest))"
+            #expect(try images.find(Reference(name)) == pulled)
+        }
+        #expect(try images.find(Reference("example.com/other@\(Digest.sha256("index"))")) == nil)
+    }
+
+    @Test func layerBlobsAreRemembered() throws {
+        let diffID = DiffID(.sha256("tar"))
+        let blobs = ["a", "b"].map { Descriptor(mediaType: .ociLayerGzip, digest: .sha256($0), size: 1) }
+        for blob in blobs + blobs { try images.addLayerBlob(diffID, blob) }
+        #expect(Set(try images.layerBlobs(diffID)) == Set(blobs))
+        #expect(try images.layerBlobs(DiffID(.sha256("other"))).isEmpty)
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Content
+import GalleyTesting
+import LinuxSystem
+import Testing
+
+struct StoreRootTests {
+    private let scratch: ScratchDirectory
+
+    init() throws { scratch = try ScratchDirectory() }
+
+    private func names(_ path: String) throws -> Set<String> {
+        let directory = try open(scratch.file(path), [.directory])
+        return Set(try readDirectory(directory.raw).map(\.name.description))
+    }
+
+    @Test func makesItsDirectoriesAndLeavesNothingInTmp() throws {
+        var root: StoreRoot? = try StoreRoot(scratch.file("deep/store"))
+        #expect(try names("deep/store") == ["blobs", "snapshots", "tmp"])
+        #expect(try names("deep/store/tmp").count == 2)
+        _ = try root?.makeTemporaryDirectory("x")
+        root = nil
+        #expect(try names("deep/store/tmp") == [])
+    }
+
+    @Test func removesWhatADeadOwnerLeftAndKeepsTheLivingsWork() throws {
+        let alive = try StoreRoot(scratch.file("store"))
+        let work = try alive.makeTemporaryDirectory("work")
+        try scratch.shell("mkdir -p store/tmp/owner-dead/layer-1/fs; touch store/tmp/owner-dead.lock")
+        let other = try StoreRoot(scratch.file("store"))
+        #expect(try !names("store/tmp").contains { $0.hasPrefix("owner-dead") })
+        #expect(try statusIfPresent(at: workingDirectory, work) != nil)
+        withExtendedLifetime((alive, other)) {}
+    }
+
+    @Test func temporaryPathsAreNeverTheSame() throws {
+        let root = try StoreRoot(scratch.file("store"))
+        #expect(Set((0..<100).map { _ in root.temporaryPath("x") }).count == 100)
+    }
+
+    @Test func anUnusableRootNamesItselfAndAWayOut() throws {
+        try scratch.shell("touch file")
+        #expect {
+            _ = try StoreRoot(scratch.file("file/store"))
+        } throws: { error in
+            guard let error = error as? ContentError else { return false }
+            return error.code == .unusableRoot && error.message.contains("file/store")
+                && error.nextStep?.contains("--root") == true
+        }
+    }
+}

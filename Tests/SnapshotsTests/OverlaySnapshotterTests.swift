@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import GalleyTesting
+import LinuxSystem
+import OCI
+import Snapshots
+import Testing
+
+@Suite(.enabled(if: isRoot, "overlay mounts need root"))
+struct OverlaySnapshotterTests {
+    private func layer(_ store: TestStore, _ name: String, _ content: String) throws -> SnapshotID {
+        let pending = try store.snapshots.begin()
+        try replaceFile(at: pending.directory.raw, RawPath(name), Array(content.utf8))
+        return try store.snapshots.publish(pending)
+    }
+
+    @Test(arguments: [true, false])
+    func mergesAnyNumberOfLayers(_ detached: Bool) throws {
+        let store = try TestStore(usesDetachedMounts: detached)
+        let empty = try store.merged([])
+        #expect(empty == [])
+        let a = try layer(store, "a", "1")
+        let b = try layer(store, "b", "2")
+        let c = try layer(store, "a", "3")
+        #expect(try store.merged([a]) == ["a regular \"1\""])
+        #expect(try store.merged([a, b, c]) == ["a regular \"3\"", "b regular \"2\""])
+        #expect(try store.merged([c, b, a]) == ["a regular \"1\"", "b regular \"2\""])
+    }
+
+    @Test(arguments: [true, false])
+    func changesGoIntoTheNewLayer(_ detached: Bool) throws {
+        let store = try TestStore(usesDetachedMounts: detached)
+        let base = try layer(store, "a", "1")
+        let more = try layer(store, "b", "2")
+        for layers in [[], [base], [base, more]] {
+            let pending = try store.snapshots.begin()
+            let stubs = store.scratch.file("stubs")
+            try makeDirectories(stubs.appending("dev"))
+            do {
+                let tree = try store.snapshots.writableTree(layers, changes: pending, stubs: stubs)
+                try makeDirectory(at: tree.root.raw, "new")
+                if !layers.isEmpty { try removeFile(at: tree.root.raw, "a") }
+                #expect(try listTree(tree.root).contains("dev directory"))
+            }
+            let id = try store.snapshots.publish(pending)
+            #expect(try store.layer(id) == (layers.isEmpty ? [] : ["a whiteout"]) + ["new directory"])
+            #expect(try !store.merged(layers + [id]).contains { $0.hasPrefix("a ") })
+        }
+    }
+
+    @Test func theRootLooksLikeTheLayerBelow() throws {
+        let store = try TestStore()
+        let first = try store.snapshots.begin()
+        try setPermissions(of: first.directory.raw, 0o1700)
+        try setOwner(of: first.directory.raw, uid: 5, gid: 6)
+        try setTimes(of: first.directory.raw, FileTime(seconds: 77, nanoseconds: 3))
+        let base = try store.snapshots.publish(first)
+        let second = try store.snapshots.begin()
+        let tree = try store.snapshots.writableTree([base], changes: second, stubs: nil)
+        let root = try status(of: tree.root.raw)
+        #expect(root.permissions == 0o1700)
+        #expect(root.uid == 5)
+        #expect(root.gid == 6)
+        #expect(root.modified == FileTime(seconds: 77, nanoseconds: 3))
+    }
+
+    @Test func manyLayersMerge() throws {
+        let store = try TestStore()
+        let ids = try (0..<120).map { try layer(store, "f\($0)", "x") }
+        #expect(try store.merged(ids).count == 120)
+    }
+
+    @Test func unpublishedLayersVanish() throws {
+        let store = try TestStore()
+        do { _ = try store.snapshots.begin() }
+        #expect(try store.leftovers() == [])
+    }
+
+    @Test func recordsAndRemoval() throws {
+        let store = try TestStore()
+        let id = try layer(store, "a", "1")
+        #expect(try store.snapshots.diffID(of: id) == nil)
+        #expect(try store.snapshots.size(of: id) == nil)
+        let diffID = DiffID(.sha256("tar"))
+        try store.snapshots.setArchive(id, diffID: diffID, size: 9)
+        #expect(try store.snapshots.diffID(of: id) == diffID)
+        #expect(try store.snapshots.size(of: id) == 9)
+        let chain = ChainID(diffID, on: nil)
+        #expect(try store.snapshots.snapshots(for: [diffID]) == [nil])
+        try store.snapshots.setChain(chain, id)
+        let other = try layer(store, "b", "1")
+        try store.snapshots.setChain(chain, other)
+        #expect(try store.snapshots.snapshots(for: [diffID]) == [id])
+        #expect(try store.snapshots.use([id, other]))
+        #expect(try !store.snapshots.use([id, SnapshotID(99)]))
+        #expect(try store.snapshots.remove([id], unusedSince: 5) == [])
+        #expect(try store.snapshots.remove([id], unusedSince: .max) == [id])
+        #expect(try store.snapshots.snapshot(for: chain) == nil)
+        #expect(try store.snapshots.all().map(\.id) == [other])
+        #expect(throws: SnapshotError.self) { try store.snapshots.layerDirectory(id) }
+        // A chain whose layer is gone is free for another.
+        try store.snapshots.setChain(chain, other)
+        #expect(try store.snapshots.snapshot(for: chain) == other)
+        #expect(try store.leftovers() == [])
+    }
+
+    @Test func layersSurviveTheProcess() throws {
+        let scratch = try ScratchDirectory()
+        let id: SnapshotID
+        do {
+            let store = try TestStore(in: scratch)
+            id = try layer(store, "a", "1")
+        }
+        #expect(try TestStore(in: scratch).merged([id]) == ["a regular \"1\""])
+    }
+}
