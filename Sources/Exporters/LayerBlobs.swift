@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Archive
+public import Content
+import LinuxSystem
+public import OCI
+public import Snapshots
+
+/// Finds or makes the blobs of layers.
+///
+/// A blob in the content store is sent as it is when its compression suits. Otherwise the layer is archived and
+/// compressed on its way to whoever wants it, without a temporary file, and what came out is recorded.
+public struct LayerBlobs: Sendable {
+    private let snapshots: OverlaySnapshotter
+    let content: ContentStore
+    private let images: ImageStore
+    public let options: LayerOptions
+
+    public init(
+        _ snapshots: OverlaySnapshotter,
+        _ content: ContentStore,
+        _ images: ImageStore,
+        _ options: LayerOptions = LayerOptions()
+    ) {
+        self.snapshots = snapshots
+        self.content = content
+        self.images = images
+        self.options = options
+    }
+
+    /// Blobs that would do for the layer, those in the content store first; the others exist elsewhere at best. Blocks.
+    public func known(_ layer: AssembledLayer) throws -> [Descriptor] {
+        let blobs = try images.layerBlobs(layer.diffID).filter {
+            options.accept($0, for: layer, isStored: content.contains($0.digest))
+        }
+        let preferred = blobs.sorted { a, b in rank(a) < rank(b) }
+        return preferred.map(options.adapted)
+    }
+
+    private func rank(_ blob: Descriptor) -> Int {
+        (content.contains(blob.digest) ? 0 : 2) + (blob.mediaType.layerCompression == options.compression ? 0 : 1)
+    }
+
+    /// The layer's blob when its bytes are in the content store. Blocks.
+    public func stored(_ layer: AssembledLayer) throws -> Descriptor? {
+        try known(layer).first { content.contains($0.digest) }
+    }
+
+    /// Hands the bytes of a suitable blob to `sink` and returns what they are; records a blob that was made. Blocks.
+    ///
+    /// The same layer and options give the same bytes each time. An archive that does not have the layer's diffID is an
+    /// error, after all bytes were handed over.
+    func stream(_ layer: AssembledLayer, _ cancellation: CancellationFlag, to sink: @escaping ByteSink) throws
+        -> Descriptor
+    {
+        if let blob = try stored(layer) {
+            try content.read(blob) { bytes in
+                try cancellation.check()
+                try sink(bytes)
+            }
+            return blob
+        }
+        let made = try make(layer, cancellation, sink)
+        try images.addLayerBlob(layer.diffID, made)
+        return made
+    }
+
+    private func make(_ layer: AssembledLayer, _ cancellation: CancellationFlag, _ sink: @escaping ByteSink) throws
+        -> Descriptor
+    {
+        if let (blob, compression) = try otherBlob(of: layer) {
+            return try recompress(blob, compression, layer, cancellation, sink)
+        }
+        let directory = try snapshots.layerDirectory(layer.snapshot)
+        let writer = try LayerWriter(
+            LayerWriter.Options(
+                compression: options.compression,
+                level: options.level,
+                threads: options.threads,
+                dockerMediaType: !options.ociMediaTypes
+            ),
+            sink: sink
+        )
+        let counting = CountingSink(writer, cancellation)
+        try withExtendedLifetime(directory) { try LayerArchiver(directory.raw, to: counting).walk() }
+        let written = try writer.finish()
+        try verify(written.diffID, layer)
+        return written.descriptor
+    }
+
+    /// A stored blob of the layer in another compression. A pulled layer's tar cannot be made again from its files.
+    private func otherBlob(of layer: AssembledLayer) throws -> (Descriptor, MediaType.Compression)? {
+        for blob in try images.layerBlobs(layer.diffID) where content.contains(blob.digest) {
+            if let compression = blob.mediaType.layerCompression { return (blob, compression) }
+        }
+        return nil
+    }
+
+    private func recompress(
+        _ blob: Descriptor,
+        _ compression: MediaType.Compression,
+        _ layer: AssembledLayer,
+        _ cancellation: CancellationFlag,
+        _ sink: @escaping ByteSink
+    ) throws -> Descriptor {
+        let hashes = Hashes()
+        let output: ByteSink = { bytes in
+            hashes.packed.update(bytes)
+            try sink(bytes)
+        }
+        let compressor: (any StreamFilter)? =
+            switch options.compression {
+            case .none: nil
+            case .gzip:
+                try GzipBlockCompressor(
+                    level: options.level ?? GzipBlockCompressor.defaultLevel,
+                    threads: options.threads,
+                    sink: output
+                )
+            case .zstd:
+                try ZstdCompressor(
+                    level: options.level ?? ZstdCompressor.defaultLevel,
+                    threads: options.threads,
+                    sink: output
+                )
+            }
+        let input = try Decompressor(layer: compression) { bytes in
+            hashes.plain.update(bytes)
+            if let compressor { try compressor.write(bytes) } else { try output(bytes) }
+        }
+        try content.read(blob) { bytes in
+            try cancellation.check()
+            try input.write(bytes)
+        }
+        try input.finish()
+        try compressor?.finish()
+        try verify(DiffID(hashes.plain.finalize()), layer)
+        return Descriptor(
+            mediaType: .layer(options.compression, docker: !options.ociMediaTypes),
+            digest: hashes.packed.finalize(),
+            size: hashes.packed.count
+        )
+    }
+
+    private final class Hashes {
+        var plain = Digest.Hasher()
+        var packed = Digest.Hasher()
+    }
+
+    private func verify(_ found: DiffID, _ layer: AssembledLayer) throws {
+        guard found == layer.diffID else {
+            throw ExportError(
+                .layerChanged,
+                "layer \(layer.diffID.digest.short) of the store gives an archive with another digest "
+                    + "(\(found.digest.short))",
+                nextStep: layer.isBase ? "pull its image again" : "build again with --no-cache"
+            )
+        }
+    }
+}

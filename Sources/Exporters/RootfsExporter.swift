@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Archive
+import Glibc
+public import LinuxSystem
+public import Snapshots
+import Solver
+
+/// Exports the files of an image without the image: as a tar archive or as a directory.
+public struct RootfsExporter: Sendable {
+    private let snapshots: any Snapshotter
+
+    public init(_ snapshots: any Snapshotter) { self.snapshots = snapshots }
+
+    /// Writes the merged tree as an uncompressed tar archive.
+    public func exportArchive(
+        _ layers: [SnapshotID],
+        to destination: ExportDestination,
+        transfers: @escaping TransferReporter = silentTransfers
+    ) async throws {
+        try await cancellableBlocking { [snapshots] cancellation in
+            let output = try OutputFile(destination)
+            let progress = transfers("sending tarball", nil)
+            let writer = try LayerWriter { try output.write($0) }
+            try Self.walk(layers, snapshots, to: CountingSink(writer, cancellation, progress: progress))
+            _ = try writer.finish()
+            try output.finish()
+            progress.complete()
+        }
+    }
+
+    /// Copies the merged tree into a directory, which is made when it is not there.
+    ///
+    /// Files get the caller's owner. What has the name of a file of the tree is replaced, other files stay; nothing is
+    /// written through a symlink that lies in the directory. A directory that was made goes again after an error.
+    public func exportDirectory(
+        _ layers: [SnapshotID],
+        to directory: RawPath,
+        transfers: @escaping TransferReporter = silentTransfers
+    ) async throws {
+        try await cancellableBlocking { [snapshots] cancellation in
+            let isNew: Bool
+            let target: SharedFD
+            do throws(SystemError) {
+                isNew = try statusIfPresent(at: workingDirectory, directory, following: true) == nil
+                try makeDirectories(directory)
+                target = try open(directory, [.directory]).shared()
+            } catch {
+                throw OutputFile.failure(error, directory.description)
+            }
+            do {
+                let progress = transfers("copying files", nil)
+                let sink = DirectoryChangeSink(
+                    target.raw,
+                    options: DirectoryChangeSink.Options(
+                        overlay: nil,
+                        devices: isInitialUserNamespace() && geteuid() == 0 ? .create : .skip,
+                        owner: (geteuid(), getegid())
+                    )
+                )
+                try withExtendedLifetime(target) {
+                    // The directory itself is the caller's, not the image's.
+                    let counting = CountingSink(sink, cancellation, progress: progress, skipsRoot: true)
+                    try Self.walk(layers, snapshots, to: counting)
+                    _ = try sink.finish()
+                }
+                progress.complete()
+            } catch {
+                if isNew { try? removeTree(directory) }
+                throw Self.failure(error, directory.description)
+            }
+        }
+    }
+
+    private static func walk(_ layers: [SnapshotID], _ snapshots: any Snapshotter, to sink: any ChangeSink) throws {
+        let tree = try snapshots.readTree(layers)
+        // The tree's root only names the directory.
+        let root = try open(at: tree.root.raw, ".", [.directory]).shared()
+        try withExtendedLifetime((tree, root)) { try LayerArchiver(root.raw, to: sink).walk() }
+    }
+
+    private static func failure(_ error: any Error, _ path: String) -> any Error {
+        guard let archive = error as? ArchiveError, let cause = archive.cause as? SystemError else {
+            return OutputFile.failure(error, path)
+        }
+        return cause.isDiskFull ? OutputFile.failure(cause, path) : error
+    }
+}
