@@ -46,7 +46,7 @@ import Testing
         #expect { try makeDirectory(at: mount.raw, "new") } throws: { ($0 as? SystemError)?.errno == EROFS }
     }
 
-    /// For kernels before 6.5. The sandbox keeps the mount from the rest of the machine.
+    /// For kernels before 6.5.
     @Test func mountWithOptions() throws {
         try mountOverlay(
             from: directory.path,
