@@ -63,6 +63,23 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
         return value
     }
 
+    /// The payload of every record. Blocks.
+    public func payloads() throws -> [[UInt8]] {
+        try database.read { transaction in
+            try transaction.query("SELECT payload FROM cache_records").compactMap { $0.blob(0) }
+        }
+    }
+
+    /// Forgets everything and returns how many records there were. Blocks.
+    public func removeAll() throws -> Int {
+        try database.write { transaction in
+            try transaction.execute("DELETE FROM cache_keys")
+            try transaction.execute("DELETE FROM selection_digests")
+            try transaction.execute("DELETE FROM cache_records")
+            return transaction.changes
+        }
+    }
+
     public func record(_ value: Value, keys: [CacheKey]) async throws {
         guard let payload = try codec.encode(value) else { return }
         let identity = value.identity

@@ -11,57 +11,166 @@ import Solver
 
 /// Where a build's result goes.
 struct BuildOutputs: Sendable {
-    let all: [any BuildOutput]
+    let all: [ExportSpec]
 
-    init(_ request: BuildRequest, _ client: RegistryClient) throws {
-        let names = request.tags.map(\.withDefaultTag)
-        all = [StoreOutput(names: names)]
-    }
-}
-
-/// One place that a build's result goes to.
-protocol BuildOutput: Sendable {
-    /// How its step is called.
-    var stepName: String { get }
-    func run(
-        _ image: AssembledImage,
-        _ layers: [SnapshotID],
-        _ engine: Engine,
-        _ transfers: @escaping TransferReporter,
-        _ result: inout BuildResult
-    ) async throws
-}
-
-/// The local image store: names and a config, no archive of any layer.
-struct StoreOutput: BuildOutput {
-    let names: [Reference]
-    let stepName = "exporting to image"
-
-    func run(
-        _ image: AssembledImage,
-        _ layers: [SnapshotID],
-        _ engine: Engine,
-        _ transfers: @escaping TransferReporter,
-        _ result: inout BuildResult
-    ) async throws {
-        let store = engine.store
-        try await blocking {
-            for name in names {
-                try store.images.set(
-                    ImageRecord(
-                        reference: name,
-                        config: image.configDigest,
-                        size: image.size,
-                        updated: FileTime.now.seconds
-                    )
+    /// - Throws: `ExportError`, `BuilderError`: before anything is built.
+    init(_ request: BuildRequest) throws {
+        var specs = try request.outputs.map { try ExportSpec(parsing: $0) }
+        if request.pushes {
+            if let index = specs.firstIndex(where: { $0.kind == .image }) {
+                specs[index].push = true
+            } else if specs.isEmpty {
+                var spec = ExportSpec(kind: .image)
+                spec.push = true
+                specs.append(spec)
+            } else {
+                throw BuilderError(
+                    .invalidRequest,
+                    "--push cannot be used with these outputs",
+                    nextStep: "add --output type=registry instead of --push"
                 )
             }
         }
-        result.imageID = image.configDigest
-        result.names += names.map(\.description)
-        result.metadata["containerimage.config.digest"] = .string(image.configDigest.description)
-        if !names.isEmpty {
-            result.metadata["image.name"] = .string(names.map(\.description).joined(separator: ","))
+        if specs.isEmpty || request.loads && !specs.contains(where: { $0.kind == .image }) {
+            specs.append(ExportSpec(kind: .image))
         }
+        let tags = request.tags.map(\.withDefaultTag)
+        for index in specs.indices {
+            specs[index].names =
+                specs[index].names.map(\.withDefaultTag) + tags.filter { !specs[index].names.contains($0) }
+            if specs[index].push, specs[index].names.isEmpty {
+                throw BuilderError(
+                    .invalidRequest,
+                    "tag is needed when pushing to registry",
+                    nextStep: "name the image with -t"
+                )
+            }
+        }
+        if specs.filter({ $0.destination == .descriptor(1) }).count > 1 {
+            throw BuilderError(.invalidRequest, "only one output can go to standard output")
+        }
+        all = specs
+    }
+}
+
+/// One built image on its way to one output.
+struct OutputRun {
+    let engine: Engine
+    let image: AssembledImage
+    let snapshots: [SnapshotID]
+    /// Name of the image at the bottom, whose repository may already have its layers.
+    let base: Reference?
+    let transfers: TransferReporter
+
+    func run(_ spec: ExportSpec, _ result: inout BuildResult) async throws {
+        let store = engine.store
+        let blobs = LayerBlobs(store.snapshots, store.content, store.images, spec.layers)
+        switch (spec.kind, spec.destination) {
+        case (.image, _):
+            result.imageID = image.configDigest
+            result.metadata["containerimage.config.digest"] = .string(image.configDigest.description)
+            try await StoreExporter(store.images).export(image, names: spec.names)
+            result.names += spec.names.map(\.description)
+            if spec.push { try await push(spec, blobs, &result) }
+        case (.oci, let destination?), (.docker, let destination?):
+            let exporter = LayoutExporter(
+                blobs,
+                format: spec.kind == .oci ? .oci : .docker,
+                annotations: spec.annotations
+            )
+            let named = [NamedImage(image, names: spec.names)]
+            let exported: [ExportedImage]
+            if case .file(let path) = destination, !spec.isArchive {
+                exported = try await exporter.exportDirectory(named, to: path, transfers: transfers)
+            } else {
+                exported = try await exporter.exportArchive(named, to: destination, transfers: transfers)
+            }
+            result.imageID = image.configDigest
+            if let manifest = exported.first?.manifest { describe(manifest, &result) }
+            result.names += spec.names.map(\.description)
+        case (.tar, let destination?):
+            try await RootfsExporter(store.snapshots).exportArchive(snapshots, to: destination, transfers: transfers)
+        case (.local, .file(let path)?):
+            try await RootfsExporter(store.snapshots).exportDirectory(snapshots, to: path, transfers: transfers)
+        default:
+            throw BuilderError(
+                .invalidRequest,
+                "this output needs a destination",
+                nextStep: "add dest=PATH, or dest=- for a stream"
+            )
+        }
+        if !result.names.isEmpty { result.metadata["image.name"] = .string(result.names.joined(separator: ",")) }
+    }
+
+    private func push(_ spec: ExportSpec, _ blobs: LayerBlobs, _ result: inout BuildResult) async throws {
+        var byRepository: [(Reference, [String])] = []
+        for name in spec.names {
+            if let index = byRepository.firstIndex(where: { $0.0.name == name.name }) {
+                byRepository[index].1.append(name.tagOrDigest)
+            } else {
+                byRepository.append((name, [name.tagOrDigest]))
+            }
+        }
+        let exporter = RegistryExporter(blobs, annotations: spec.annotations)
+        for (name, tags) in byRepository {
+            let mounts = base.flatMap { $0.domain == name.domain && $0.path != name.path ? [$0.path] : nil } ?? []
+            let exported = try await exporter.push(
+                image,
+                to: RegistryPush(repository: engine.client.repository(name)),
+                tags: spec.pushByDigest ? [] : tags,
+                baseRepositories: mounts,
+                transfers: transfers
+            )
+            describe(exported.manifest, &result)
+        }
+        if let manifest = result.manifest { try await remember(manifest, spec.names) }
+    }
+
+    /// The names now are what the registry has.
+    private func remember(_ manifest: Descriptor, _ names: [Reference]) async throws {
+        let store = engine.store
+        try await blocking {
+            for name in names {
+                guard var record = try store.images.find(name) else { continue }
+                record.repositoryDigest = manifest.digest
+                try store.images.set(record)
+            }
+        }
+    }
+
+    private func describe(_ manifest: Descriptor, _ result: inout BuildResult) {
+        result.manifest = manifest
+        result.metadata["containerimage.digest"] = .string(manifest.digest.description)
+        result.metadata["containerimage.descriptor"] = [
+            "mediaType": .string(manifest.mediaType.rawValue), "digest": .string(manifest.digest.description),
+            "size": .integer(manifest.size),
+        ]
+    }
+}
+
+/// A repository of a registry as a place to push to.
+struct RegistryPush: PushTarget {
+    let repository: RegistryRepository
+
+    func containsBlob(_ descriptor: Descriptor) async throws -> Bool { try await repository.containsBlob(descriptor) }
+
+    func writeBlob(
+        mediaType: MediaType,
+        expected: Descriptor?,
+        _ produce: (any BlobWriter) async throws -> Void
+    ) async throws -> Descriptor {
+        try await repository.writeBlob(mediaType: mediaType, expected: expected, produce)
+    }
+
+    func mountBlob(_ blob: Descriptor, fromRepository path: String) async throws -> Bool {
+        try await repository.mountBlob(blob, from: path)
+    }
+
+    func pushManifest(_ bytes: [UInt8], _ mediaType: MediaType, tag: String?) async throws -> Descriptor {
+        try await repository.pushManifest(
+            bytes,
+            mediaType: mediaType,
+            tag ?? Digest.sha256(bytes).description
+        )
     }
 }

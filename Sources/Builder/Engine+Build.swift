@@ -23,7 +23,7 @@ extension Engine {
     public func build(_ request: BuildRequest, events sink: any SolverEventSink) async throws -> BuildResult {
         let events = StepEvents(sink: sink)
         do {
-            let outputs = try BuildOutputs(request, client)
+            let outputs = try BuildOutputs(request)
             let (dockerfile, lowered) = try await lower(request, events)
             for warning in lowered.warnings { sink.send(.warning(nil, warning)) }
             warnOfUnusedArguments(lowered, sink)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-import BuildOps
 import Content
 import DockerfileFrontend
 import Exporters
@@ -20,14 +19,25 @@ extension Engine {
     ) async throws -> BuildResult {
         var result = BuildResult(imageID: nil, manifest: nil, names: [], metadata: .object([:]), warnings: [])
         let epoch = lowered.sourceDateEpoch.map { FileTime(seconds: $0) }
-        let assembled = OnceTask<AssembledImage>()
-        for output in outputs.all {
-            try await events.step(output.stepName) { vertex in
+        var assembled: AssembledImage?
+        for spec in outputs.all {
+            try await events.step(spec.stepName) { vertex in
                 let transfers: TransferReporter = { name, total in events.transfer(vertex, name, total: total) }
-                let image = try await assembled.value {
-                    try await self.assemble(lowered, layers, epoch, transfers)
+                let image: AssembledImage
+                if let assembled {
+                    image = assembled
+                } else {
+                    image = try await assemble(lowered, layers, epoch, transfers)
+                    assembled = image
                 }
-                try await output.run(image, layers, self, transfers, &result)
+                let run = OutputRun(
+                    engine: self,
+                    image: image,
+                    snapshots: layers,
+                    base: lowered.base?.reference,
+                    transfers: transfers
+                )
+                try await run.run(spec, &result)
             }
         }
         return result
@@ -79,4 +89,17 @@ private func dated(
     config.history = history
     config.created = lowered.base?.config.created
     return (config, epoch ?? newest)
+}
+
+extension ExportSpec {
+    /// How the step is called, as BuildKit does.
+    fileprivate var stepName: String {
+        switch kind {
+        case .image: "exporting to image"
+        case .oci: "exporting to oci image format"
+        case .docker: "exporting to docker image format"
+        case .tar: "exporting to client tarball"
+        case .local: "exporting to client directory"
+        }
+    }
 }

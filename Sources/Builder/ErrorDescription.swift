@@ -6,6 +6,7 @@ import Content
 import DockerfileFrontend
 import DockerfileSyntax
 import Executor
+import Exporters
 import LinuxSystem
 import OCI
 import Registry
@@ -26,6 +27,7 @@ public func userFacing(_ error: any Error, root: String) -> UserFacingError {
     case let error as BuilderError: UserFacingError(error.message, nextStep: error.nextStep)
     case let error as BuildOpsError: UserFacingError(error.message, nextStep: error.nextStep, exitCode: 1)
     case let error as ContentError: UserFacingError(error.message, nextStep: error.nextStep)
+    case let error as ExportError: UserFacingError(error.message, nextStep: error.nextStep)
     case let error as SnapshotError: UserFacingError(error.message, nextStep: error.nextStep)
     case let error as ExecutorError: UserFacingError(error.description, nextStep: error.nextStep)
     case let error as EntryFailure: UserFacingError(error.message, nextStep: error.nextStep)

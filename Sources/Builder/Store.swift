@@ -28,6 +28,11 @@ final class Store: Sendable {
         snapshots = OverlaySnapshotter(root, database)
     }
 
+    /// The layers that a cache record names.
+    static func layers(of payload: [UInt8]) -> [SnapshotID] {
+        String(decoding: payload, as: UTF8.self).split(separator: " ").compactMap { Int64($0).map(SnapshotID.init) }
+    }
+
     /// Results of former steps: a record holds the numbers of its layers.
     var cacheIndex: LocalCacheIndex<StepValue> {
         let snapshots = snapshots
@@ -39,9 +44,8 @@ final class Store: Sendable {
                     return Array(layers.map(\.description).joined(separator: " ").utf8)
                 },
                 decode: { payload, identity in
-                    let numbers = String(decoding: payload, as: UTF8.self).split(separator: " ")
-                    let layers = numbers.compactMap { Int64($0).map(SnapshotID.init) }
-                    guard layers.count == numbers.count, try snapshots.use(layers) else { return nil }
+                    let layers = Store.layers(of: payload)
+                    guard try snapshots.use(layers) else { return nil }
                     return StepValue(identity: identity, content: .tree(LayerStack(layers)))
                 }
             )

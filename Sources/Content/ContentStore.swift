@@ -122,12 +122,13 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         do { try removeFile(path(of: digest)) } catch { if !error.isNotFound { throw error } }
     }
 
-    /// All sha256 blobs with their sizes in bytes.
-    public func all() throws -> [(digest: Digest, size: Int64)] {
+    /// All sha256 blobs with their sizes in bytes and the time they were stored, in seconds since 1970.
+    public func all() throws -> [(digest: Digest, size: Int64, modified: Int64)] {
         let directory = try open(root.path.appending("blobs/sha256"), [.directory])
         return try readDirectory(directory.raw).compactMap { entry in
             guard let digest = try? Digest("sha256:\(entry.name)") else { return nil }
-            return (digest, try status(at: directory.raw, entry.name).size)
+            let status = try status(at: directory.raw, entry.name)
+            return (digest, status.size, status.modified.seconds)
         }
     }
 

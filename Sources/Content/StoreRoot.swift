@@ -57,6 +57,21 @@ public final class StoreRoot: Sendable {
         return path
     }
 
+    /// When the longest running of the other processes that use the root began: seconds since 1970, nil if there is none.
+    public func oldestLiveOwner() throws -> Int64? {
+        let tmp = path.appending("tmp")
+        let directory = try open(tmp, [.directory])
+        var oldest: Int64?
+        for entry in try readDirectory(directory.raw) {
+            let name = entry.name.description
+            guard name.hasSuffix(".lock"), name != "\(owner).lock" else { continue }
+            guard let status = try statusIfPresent(at: directory.raw, entry.name) else { continue }
+            guard try FileLock(trying: tmp.appending(entry.name)) == nil else { continue }
+            oldest = min(oldest ?? .max, status.modified.seconds)
+        }
+        return oldest
+    }
+
     private static func unusable(_ path: RawPath, _ error: SystemError) -> ContentError {
         if error.isDiskFull {
             return ContentError(
