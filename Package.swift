@@ -100,8 +100,8 @@ let package = Package(
         .executableTarget(
             name: "galley",
             dependencies: [
-                "CGalleyEntry", "OCI", "LinuxSystem", "Solver", "Builder", "ProgressUI", "DockerfileSyntax",
-                argumentParser,
+                "CGalleyEntry", "OCI", "LinuxSystem", "Solver", "BuildDefinition", "DockerfileFrontend", "Builder",
+                "ProgressUI", argumentParser,
             ],
             swiftSettings: strict
         ),

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import ArgumentParser
+import Builder
+import Glibc
+import LinuxSystem
+import OCI
+import ProgressUI
+
+struct BuildCommand: EngineCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "build",
+        abstract: "Build an image from a Dockerfile.",
+        usage: "galley build [OPTIONS] PATH | -"
+    )
+
+    @OptionGroup var global: GlobalOptions
+
+    @Option(
+        name: .letter("t", "tag"),
+        parsing: .unconditionalSingleValue,
+        help: .init("Name the image.", value: "name:tag")
+    )
+    var tags: [String] = []
+
+    @Option(
+        name: .letter("f", "file"),
+        parsing: .unconditional,
+        help: .init("The Dockerfile, or - for standard input (default: PATH/Dockerfile).", value: "file")
+    )
+    var file: String?
+
+    @Option(parsing: .unconditional, help: .init("Stop at this stage.", value: "stage"))
+    var target: String?
+
+    @Option(
+        name: .customLong("build-arg"),
+        parsing: .unconditionalSingleValue,
+        help: .init("Set an ARG; without a value, from the environment.", value: "key[=value]")
+    )
+    var buildArguments: [String] = []
+
+    @Option(
+        name: .customLong("label"),
+        parsing: .unconditionalSingleValue,
+        help: .init("Set a label of the image.", value: "key=value")
+    )
+    var labels: [String] = []
+
+    @Flag(name: .customLong("no-cache"), help: "Run every step again.")
+    var noCache = false
+
+    @Option(
+        name: .customLong("no-cache-filter"),
+        parsing: .unconditionalSingleValue,
+        help: .init("Run the steps of these stages again.", value: "stage")
+    )
+    var noCacheFilter: [String] = []
+
+    @Flag(help: "Ask registries for base images even when they are in the local store.")
+    var pull = false
+
+    @Option(help: .init("How to show progress: auto, tty, plain, rawjson or quiet.", value: "mode"))
+    var progress: String?
+
+    @Flag(name: .shortAndLong, help: "Print only the image's id.")
+    var quiet = false
+
+    @Option(name: .customLong("iidfile"), help: .init("Write the image's id to a file.", value: "file"))
+    var imageIDFile: String?
+
+    @Option(name: .customLong("metadata-file"), help: .init("Write what was built to a file as JSON.", value: "file"))
+    var metadataFile: String?
+
+    @Option(
+        name: .letter("o", "output"),
+        parsing: .unconditionalSingleValue,
+        help: .init("Where the result goes: type=image|oci|docker|tar|local|registry,dest=PATH.", value: "output")
+    )
+    var outputs: [String] = []
+
+    @Flag(help: "Push the image to the registries that its names say.")
+    var push = false
+
+    @Flag(help: "Keep the image in the local store, beside other outputs.")
+    var load = false
+
+    @Option(help: .init("The network of RUN steps: default, none or host.", value: "mode"))
+    var network = "default"
+
+    @Option(
+        name: .customLong("add-host"),
+        parsing: .unconditionalSingleValue,
+        help: .init("Add a line to the hosts file of RUN steps.", value: "name:ip")
+    )
+    var addHosts: [String] = []
+
+    @Option(
+        name: .customLong("ulimit"),
+        parsing: .unconditionalSingleValue,
+        help: .init("Limit a resource of RUN steps.", value: "type=soft[:hard]")
+    )
+    var ulimits: [String] = []
+
+    @Option(name: .customLong("shm-size"), help: .init("Size of /dev/shm in RUN steps.", value: "size"))
+    var sharedMemorySize: String?
+
+    @Option(help: .init("The platform to build for.", value: "os/arch[/variant]"))
+    var platform: String?
+
+    @Option(help: .init("How many RUN steps run at once.", value: "number"))
+    var parallel: Int?
+
+    // Steps leave no containers behind, whatever these say.
+    @Flag(name: .customLong("rm"), help: .hidden) var removesContainers = false
+    @Flag(name: .customLong("force-rm"), help: .hidden) var alwaysRemovesContainers = false
+
+    @Argument(
+        help: .init("The directory of the build context, or - for a Dockerfile on standard input.", value: "path")
+    )
+    var context: String
+
+    func execute(_ session: Session) async throws -> Int32 {
+        let mode = try progressMode(session.environment["BUILDKIT_PROGRESS"])
+        let input = try BuildInput(context: context, file: file, standardInput: { try readAll(STDIN_FILENO) })
+        defer { input.remove() }
+        var request = try request(input, environment: session.environment)
+        if !isTerminal(STDOUT_FILENO) { request.standardOutput = try standardStream(STDOUT_FILENO) }
+        let engine = try session.engine()
+        let frozen = request
+        let result = try await withProgress(mode) { display in
+            try await engine.build(frozen, events: display)
+        }
+        try keep(result)
+        if mode == .quiet, let id = result.imageID, !writesToStandardOutput { try writeOutput("\(id)\n") }
+        return 0
+    }
+
+    /// Writes the files that were asked for.
+    private func keep(_ result: BuildResult) throws {
+        if let imageIDFile, let id = result.imageID { try replaceFile(RawPath(imageIDFile), id.description.utf8) }
+        if let metadataFile {
+            try replaceFile(RawPath(metadataFile), (indentedJSON(result.metadata, by: 2) + "\n").utf8)
+        }
+    }
+}

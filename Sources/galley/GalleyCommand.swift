@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import ArgumentParser
+
+/// The root of the command line.
+struct GalleyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "galley",
+        abstract: "Build container images from Dockerfiles, without a daemon.",
+        discussion: """
+            --root DIRECTORY, --config FILE and --debug are taken before and after every command.
+            """,
+        subcommands: [
+            BuildCommand.self, RunCommand.self, ImagesCommand.self, TagCommand.self, RemoveCommand.self,
+            InspectCommand.self, HistoryCommand.self, PullCommand.self, PushCommand.self, SaveCommand.self,
+            LoadCommand.self, LoginCommand.self, LogoutCommand.self, PruneCommand.self, VersionCommand.self,
+            CompletionCommand.self,
+        ]
+    )
+}
+
+extension ArgumentHelp {
+    init(_ abstract: String, value: String) { self.init(abstract, valueName: value) }
+}
+
+extension NameSpecification {
+    /// An option with a value, whose letter may have the value right behind it, as in `-tname`.
+    static func letter(_ letter: Character, _ name: String) -> NameSpecification {
+        [.customShort(letter, allowingJoined: true), .customLong(name)]
+    }
+}

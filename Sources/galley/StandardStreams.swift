@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Builder
+import Glibc
+import LinuxSystem
+
+/// Whoever read our standard output has gone.
+struct ClosedOutput: Error {}
+
+/// Writes results.
+func writeOutput(_ text: String) throws {
+    do throws(SystemError) {
+        try writeBytes(STDOUT_FILENO, text.utf8)
+    } catch {
+        if error.errno == EPIPE { throw ClosedOutput() }
+        throw error
+    }
+}
+
+/// Writes everything that is not a result. There is nobody to tell when it fails.
+func writeError(_ text: String) { try? writeBytes(STDERR_FILENO, text.utf8) }
+
+/// A descriptor of the engine's own for one of the three standard ones.
+func standardStream(_ descriptor: CInt) throws -> SharedFD {
+    let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+    guard copy >= 0 else {
+        throw SystemError(errno: errno, operation: "dup", path: "/dev/fd/\(descriptor)")
+    }
+    return OwnedFD(owning: copy).shared()
+}
+
+func isTerminal(_ descriptor: CInt) -> Bool { isatty(descriptor) == 1 }
+
+/// Asks on the terminal; nil at the end of the input. Without `echo`, what is typed is not shown.
+func ask(_ prompt: String, echo: Bool = true) -> String? {
+    writeError(prompt)
+    guard !echo else { return readLine() }
+    let shown = TerminalState(STDIN_FILENO)
+    shown?.hideInput()
+    defer {
+        shown?.restore()
+        writeError("\n")
+    }
+    return readLine()
+}
+
+/// How a terminal was set when this was made.
+struct TerminalState: Sendable {
+    private let descriptor: CInt
+    private let settings: termios
+
+    /// Nil when the descriptor is not a terminal.
+    init?(_ descriptor: CInt) {
+        var settings = termios()
+        guard tcgetattr(descriptor, &settings) == 0 else { return nil }
+        self.descriptor = descriptor
+        self.settings = settings
+    }
+
+    func hideInput() {
+        var hidden = settings
+        hidden.c_lflag &= ~tcflag_t(ECHO)
+        tcsetattr(descriptor, TCSAFLUSH, &hidden)
+    }
+
+    func restore() {
+        var settings = settings
+        tcsetattr(descriptor, TCSADRAIN, &settings)
+    }
+}
