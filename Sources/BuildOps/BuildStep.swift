@@ -65,6 +65,10 @@ public final class BuildStep: SolverOp {
         return key("content", inputs: base, content: content)
     }
 
+    public func prepare(inputs: [StepValue]) async throws {
+        for input in inputs { _ = try await input.layers() }
+    }
+
     public func execute(inputs: [StepValue]) async throws -> StepValue {
         switch vertex.op {
         case .image:

@@ -122,6 +122,9 @@ private final class LogPipe: Sendable {
         self.write = Monitor(write)
     }
 
+    /// Readers wait as long as commands run, so they must not take places that other work waits for.
+    private static let readers = BlockingPool(limit: 4096)
+
     /// The end that the command writes to.
     func takeWriter() throws -> SharedFD {
         guard let end = write.withLock({ $0 }) else { preconditionFailure("the writer was closed already") }
@@ -134,7 +137,7 @@ private final class LogPipe: Sendable {
     /// Sends what arrives until all writing ends are closed.
     func forward() async {
         // A read that fails ends the log, not the step.
-        try? await blocking { [self] in
+        try? await Self.readers.run { [self] in
             let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 32 << 10, alignment: 16)
             defer { buffer.deallocate() }
             while true {

@@ -32,10 +32,7 @@ public func userFacing(_ error: any Error, root: String) -> UserFacingError {
     case let error as ExecutorError: UserFacingError(error.description, nextStep: error.nextStep)
     case let error as EntryFailure: UserFacingError(error.message, nextStep: error.nextStep)
     case let error as RegistryError:
-        UserFacingError(
-            [error.message, error.cause.map { "\($0)" }].compactMap { $0 }.joined(separator: ": "),
-            nextStep: error.nextStep
-        )
+        UserFacingError(error.message, nextStep: error.nextStep)
     case let error as DockerfileDiagnostics:
         UserFacingError(
             "failed to solve: " + error.diagnostics.map(\.description).joined(separator: "\n"),

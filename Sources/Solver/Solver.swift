@@ -136,8 +136,16 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
         } catch is CancellationError {
             throw CancellationError()
         } catch {
+            announceFailure(op, error)
             throw StepFailure(vertex: op.info, cause: error)
         }
+    }
+
+    /// A step can fail before it runs, while its key is computed; then nobody has heard of it yet.
+    private func announceFailure(_ op: Op, _ error: any Error) {
+        guard !op.isSource, !Task.isCancelled, announced.insert(op.info.id).inserted else { return }
+        events.send(.started(op.info, at: now()))
+        events.send(.completed(op.info.id, .failed(message: "\(error)"), at: now()))
     }
 
     private func valueFromInputs(_ op: Op, _ definition: CacheKey, _ inputs: [Op.Value]) async throws -> Op.Value {
@@ -157,6 +165,7 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
                 return hit
             }
         }
+        try await op.prepare(inputs: inputs)
         try Task.checkCancellation()
         let value = try await execute(op, inputs)
         try await index.record(value, keys: keys)

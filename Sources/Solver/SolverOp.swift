@@ -33,11 +33,18 @@ public protocol SolverOp: Sendable {
     /// The operation and the content of what it really reads; nil when no finer key than the definition is known.
     func contentKey(inputs: [Value]) async throws -> CacheKey?
 
+    /// Fetches what `execute` will need of the inputs, so that the time it takes is not counted as the step's.
+    func prepare(inputs: [Value]) async throws
+
     /// Does the step. Must leave nothing behind when it throws, cancellation included.
     func execute(inputs: [Value]) async throws -> Value
 
     /// Told to a source that a step above it was found, so that nobody may ever ask for it.
     func announceUnused()
+}
+
+extension SolverOp {
+    public func prepare(inputs: [Value]) async throws {}
 }
 
 /// Results of former steps.
