@@ -5,44 +5,55 @@ import Archive
 import LinuxSystem
 import Solver
 
-/// Passes changes on while counting file bytes (holes not) and looking for cancellation.
+/// Passes changes on while counting the bytes of files (a sparse file's holes too) and looking for cancellation.
 final class CountingSink: ChangeSink {
     private let next: any ChangeSink
     private let progress: TransferProgress?
     private let cancellation: CancellationFlag
     private let skipsRoot: Bool
+    private let zeros: [UInt8]
     private var inRoot = false
     private(set) var bytes: Int64 = 0
 
-    /// - Parameter skipsRoot: whether the root directory's own metadata is kept from `next`.
+    /// - Parameters:
+    ///   - fillsHoles: whether holes become zeros. An archive has no holes, and takes zeros fastest in large pieces.
+    ///   - skipsRoot: whether the root directory's own metadata is kept from `next`.
     init(
         _ next: any ChangeSink,
         _ cancellation: CancellationFlag,
         progress: TransferProgress? = nil,
+        fillsHoles: Bool = true,
         skipsRoot: Bool = false
     ) {
         self.next = next
         self.cancellation = cancellation
         self.progress = progress
         self.skipsRoot = skipsRoot
+        zeros = fillsHoles ? [UInt8](repeating: 0, count: 1 << 20) : []
     }
 
     func begin(_ path: RawPath, _ metadata: EntryMetadata) throws {
         try cancellation.check()
         inRoot = skipsRoot && path.isEmpty
+        if case .file(let size) = metadata.kind { bytes += size }
         if !inRoot { try next.begin(path, metadata) }
     }
 
     func write(_ data: UnsafeRawBufferPointer) throws {
         try cancellation.check()
-        bytes += Int64(data.count)
         progress?.add(Int64(data.count))
         try next.write(data)
     }
 
     func writeHole(_ count: Int64) throws {
-        try cancellation.check()
-        try next.writeHole(count)
+        if zeros.isEmpty { return try next.writeHole(count) }
+        var left = count
+        while left > 0 {
+            try cancellation.check()
+            let part = Int(min(left, Int64(zeros.count)))
+            try zeros.withUnsafeBytes { try next.write(UnsafeRawBufferPointer(rebasing: $0[..<part])) }
+            left -= Int64(part)
+        }
     }
 
     func end() throws { if !inRoot { try next.end() } }

@@ -69,7 +69,10 @@ final class LayoutDirectory: LayoutWriter {
         let temporary = path.appending("blobs/.\(UInt64.random(in: 0 ... .max))")
         do {
             let fd = try open(temporary, [.writeOnly, .create, .exclusive], mode: 0o644).shared()
-            let made = try stream { try writeBytes(fd.raw, $0) }
+            let made = try stream { [target] bytes in
+                // Told apart here from failures to read the layer.
+                do { try writeBytes(fd.raw, bytes) } catch { throw OutputFile.failure(error, target.description) }
+            }
             if let expected, made.digest != expected.digest {
                 throw ExportError(.layerChanged, "blob \(expected.digest) changed while it was written")
             }

@@ -61,7 +61,13 @@ public struct RootfsExporter: Sendable {
                 )
                 try withExtendedLifetime(target) {
                     // The directory itself is the caller's, not the image's.
-                    let counting = CountingSink(sink, cancellation, progress: progress, skipsRoot: true)
+                    let counting = CountingSink(
+                        sink,
+                        cancellation,
+                        progress: progress,
+                        fillsHoles: false,
+                        skipsRoot: true
+                    )
                     try Self.walk(layers, snapshots, to: counting)
                     _ = try sink.finish()
                 }

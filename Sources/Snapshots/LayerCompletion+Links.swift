@@ -104,7 +104,6 @@ extension LayerCompletion {
             [.writeOnly, .create, .exclusive, .noFollow],
             mode: 0o600
         ).shared()
-        var copied: Int64 = 0
         try setSize(file.raw, status.size)
         for range in try dataRanges(source.raw, size: status.size) {
             try seek(source.raw, to: range.lowerBound)
@@ -114,12 +113,11 @@ extension LayerCompletion {
                 let count = try copyRange(from: source.raw, to: file.raw, left)
                 if count == 0 { break }
                 left -= count
-                copied += Int64(count)
             }
         }
         try setOwner(of: file.raw, uid: status.uid, gid: status.gid)
         try setPermissions(of: file.raw, status.permissions)
         try copyAttributes(from: below, to: file)
-        return copied
+        return status.size
     }
 }

@@ -14,7 +14,7 @@ extension OverlaySnapshotter {
         }.map { DiffID(try Digest($0)) }
     }
 
-    /// Bytes of the layer's files; nil until `setArchive` told.
+    /// Bytes of the layer's files, holes counted; nil until `setArchive` told.
     public func size(of id: SnapshotID) throws -> Int64? {
         try database.read { transaction in
             try transaction.query("SELECT size FROM snapshots WHERE id = ?", [.integer(id.rawValue)]).first?.integer(0)

@@ -10,6 +10,8 @@ struct UnpackedLayer: Sendable {
     let diffID: DiffID
     let pending: PendingSnapshot
     let result: UnpackResult
+    /// Bytes of its files, holes counted.
+    let size: Int64
 
     /// Unpacks what `feed` writes.
     static func unpack(
@@ -62,11 +64,11 @@ struct UnpackedLayer: Sendable {
         while let chunk = try channel.receiveBlocking() {
             try naming(diffID, snapshots) { try chunk.withUnsafeBytes { try input.write($0) } }
         }
-        let (result, found) = try naming(diffID, snapshots) { try input.finish() }
+        let (result, found, size) = try naming(diffID, snapshots) { try input.finish() }
         guard found == diffID else {
             throw SnapshotError(.badLayer, "the layer's content has the digest \(found), but the image says \(diffID)")
         }
-        return UnpackedLayer(diffID: diffID, pending: pending, result: result)
+        return UnpackedLayer(diffID: diffID, pending: pending, result: result, size: size)
     }
 
     private static func unpacker(_ pending: PendingSnapshot, _ snapshots: OverlaySnapshotter) -> LayerUnpacker {
@@ -88,7 +90,7 @@ struct UnpackedLayer: Sendable {
             pending.discard()
             throw error
         }
-        try snapshots.setArchive(id, diffID: diffID, size: result.bytesWritten + copied)
+        try snapshots.setArchive(id, diffID: diffID, size: size + copied)
         try snapshots.setChain(chain, id)
         guard let named = try snapshots.snapshot(for: chain), named != id else { return id }
         _ = try snapshots.remove([id], unusedSince: .max)
@@ -138,6 +140,7 @@ private struct LayerStream {
 
     private let unpacker: LayerUnpacker
     private let hash = Hash()
+    private let sizes = FileSizes()
     private var decompressor: Decompressor?
     /// First bytes, until there are enough to tell the format.
     private var prefix: [UInt8] = []
@@ -150,22 +153,44 @@ private struct LayerStream {
         if prefix.count >= Compression.prefixLength { try begin() }
     }
 
-    mutating func finish() throws -> (UnpackResult, DiffID) {
+    mutating func finish() throws -> (UnpackResult, DiffID, size: Int64) {
         if decompressor == nil { try begin() }
         try decompressor?.finish()
-        return (try unpacker.finish(), DiffID(hash.hasher.finalize()))
+        return (try unpacker.finish(), DiffID(hash.hasher.finalize()), sizes.total)
     }
 
     private mutating func begin() throws {
         guard let format = prefix.isEmpty ? .tar : Compression.detect(prefix) else {
             throw ArchiveError(.malformed, "neither a tar archive nor one compressed with gzip or zstd")
         }
-        let decompressor = try Decompressor(format) { [hash, unpacker] bytes in
+        let decompressor = try Decompressor(format) { [hash, sizes, unpacker] bytes in
             hash.hasher.update(bytes)
             try unpacker.write(bytes)
+            try sizes.read(bytes)
         }
         self.decompressor = decompressor
         try prefix.withUnsafeBytes { try decompressor.write($0) }
         prefix = []
     }
+}
+
+/// Adds up the sizes of a tar's files. The unpacker knows only what it wrote, which is less where it made holes.
+private final class FileSizes {
+    private struct Visitor: TarVisitor {
+        var total: Int64 = 0
+
+        mutating func visitEntry(_ entry: TarEntry) {
+            guard case .file(let size) = entry.metadata.kind else { return }
+            total = total.addingReportingOverflow(size).partialValue
+        }
+        func visitData(_ bytes: UnsafeRawBufferPointer) {}
+        func visitHole(_ count: Int64) {}
+        func visitEnd() {}
+    }
+
+    private var reader = TarReader()
+    private var visitor = Visitor()
+
+    func read(_ bytes: UnsafeRawBufferPointer) throws { try reader.push(bytes, to: &visitor) }
+    var total: Int64 { visitor.total }
 }

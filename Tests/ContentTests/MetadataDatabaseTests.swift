@@ -16,7 +16,10 @@ struct MetadataDatabaseTests {
         path = scratch.file("galley.db").description
     }
 
-    private static let first = DatabaseSchema(name: "things", steps: ["CREATE TABLE things (a INTEGER, b TEXT, c BLOB)"])
+    private static let first = DatabaseSchema(
+        name: "things",
+        steps: ["CREATE TABLE things (a INTEGER, b TEXT, c BLOB)"]
+    )
     private static let second = DatabaseSchema(
         name: "things",
         steps: first.steps + ["ALTER TABLE things ADD COLUMN d INTEGER DEFAULT 4; CREATE INDEX things_a ON things(a)"]
@@ -76,7 +79,7 @@ struct MetadataDatabaseTests {
     }
 
     @Test func aFileThatIsNoDatabaseIsAnError() throws {
-        try scratch.shell("head -c 8192 /dev/zero | tr "\\0" x > galley.db")
+        try replaceFile(scratch.file("galley.db"), [UInt8](repeating: 0x78, count: 8192))
         #expect(throws: ContentError.self) { try MetadataDatabase(path: path, schemas: [Self.first]) }
     }
 }
