@@ -123,25 +123,39 @@ struct BuildCommand: EngineCommand {
 
     func execute(_ session: Session) async throws -> Int32 {
         let mode = try progressMode(session.environment["BUILDKIT_PROGRESS"])
-        let input = try BuildInput(context: context, file: file, standardInput: { try readAll(STDIN_FILENO) })
+        let input = try BuildInput(
+            context: context,
+            file: file,
+            temporaryDirectory: session.environment["TMPDIR"],
+            standardInput: { try readAll(STDIN_FILENO) }
+        )
         defer { input.remove() }
         var request = try request(input, environment: session.environment)
         if !isTerminal(STDOUT_FILENO) { request.standardOutput = try standardStream(STDOUT_FILENO) }
         let engine = try session.engine()
+        try discardFormerResult()
         let frozen = request
         let result = try await withProgress(mode) { display in
             try await engine.build(frozen, events: display)
         }
-        try keep(result)
+        try await keep(result)
         if mode == .quiet, let id = result.imageID, !writesToStandardOutput { try writeOutput("\(id)\n") }
         return 0
     }
 
+    /// A failed build must not leave the id of an earlier one to be read.
+    private func discardFormerResult() throws {
+        guard let imageIDFile, let former = try? status(at: workingDirectory, RawPath(imageIDFile), following: true),
+            former.kind == .regular
+        else { return }
+        try removeFile(RawPath(imageIDFile))
+    }
+
     /// Writes the files that were asked for.
-    private func keep(_ result: BuildResult) throws {
-        if let imageIDFile, let id = result.imageID { try replaceFile(RawPath(imageIDFile), id.description.utf8) }
+    private func keep(_ result: BuildResult) async throws {
+        if let imageIDFile, let id = result.imageID { try await writeResultFile(imageIDFile, id.description) }
         if let metadataFile {
-            try replaceFile(RawPath(metadataFile), (indentedJSON(result.metadata, by: 2) + "\n").utf8)
+            try await writeResultFile(metadataFile, (indentedJSON(result.metadata, by: 2) + "\n"))
         }
     }
 }

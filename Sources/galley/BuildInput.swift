@@ -12,7 +12,7 @@ struct BuildInput {
     private let isTemporary: Bool
 
     /// Reads standard input when it is named. A context of `-` is a Dockerfile with an empty context.
-    init(context: String, file: String?, standardInput: () throws -> [UInt8]) throws {
+    init(context: String, file: String?, temporaryDirectory: String?, standardInput: () throws -> [UInt8]) throws {
         if Self.isRemote(context) {
             throw BuilderError(
                 .unsupported,
@@ -44,7 +44,7 @@ struct BuildInput {
             )
         }
         recipe = .text(text)
-        self.context = try Self.emptyDirectory()
+        self.context = try Self.emptyDirectory(in: temporaryDirectory)
         isTemporary = true
     }
 
@@ -67,8 +67,8 @@ struct BuildInput {
             .contains { context.hasPrefix($0) }
     }
 
-    private static func emptyDirectory() throws -> String {
-        let parent = Session.processEnvironment()["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
+    private static func emptyDirectory(in parent: String?) throws -> String {
+        let parent = parent.flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
         var template = Array("\(parent)/galley-context-XXXXXX".utf8CString)
         guard let path = mkdtemp(&template) else {
             throw SystemError(errno: errno, operation: "mkdtemp", path: parent)

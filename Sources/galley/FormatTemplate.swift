@@ -26,15 +26,19 @@ struct FormatTemplate {
 
     init(_ source: String) throws {
         var pieces: [Piece] = []
-        var rest = source.replacing("\\t", with: "\t").replacing("\\n", with: "\n")[...]
+        // As docker: a shell's single quotes keep \t and \n from becoming characters.
+        func text(_ part: Substring) -> Piece {
+            .text(String(part).replacing("\\t", with: "\t").replacing("\\n", with: "\n"))
+        }
+        var rest = source[...]
         while let start = rest.firstRange(of: "{{") {
-            if start.lowerBound > rest.startIndex { pieces.append(.text(String(rest[..<start.lowerBound]))) }
+            if start.lowerBound > rest.startIndex { pieces.append(text(rest[..<start.lowerBound])) }
             rest = rest[start.upperBound...]
             guard let end = rest.firstRange(of: "}}") else { throw Self.invalid(source, "unclosed action") }
             pieces.append(.action(try Self.action(rest[..<end.lowerBound], source)))
             rest = rest[end.upperBound...]
         }
-        if !rest.isEmpty { pieces.append(.text(String(rest))) }
+        if !rest.isEmpty { pieces.append(text(rest)) }
         self.pieces = pieces
     }
 

@@ -60,8 +60,8 @@ struct LoginCommand: EngineCommand {
                 nextStep: "use --username and --password-stdin"
             )
         }
-        guard let user = user ?? ask("Username: "), !user.isEmpty else { throw invalidValue("username is empty") }
-        guard let password = password ?? ask("Password: ", echo: false), !password.isEmpty else {
+        guard let user = try user ?? ask("Username: "), !user.isEmpty else { throw invalidValue("username is empty") }
+        guard let password = try password ?? ask("Password: ", echo: false), !password.isEmpty else {
             throw invalidValue("password is empty")
         }
         return (user, password)

@@ -44,10 +44,13 @@ struct Program {
         guard code != .success else {
             return (try? writeOutput(text.isEmpty ? "" : text + "\n")) == nil ? Self.closedOutputExitCode : 0
         }
-        writeError("ERROR: " + GalleyCommand.message(for: error) + "\n")
+        let message = GalleyCommand.message(for: error)
+        writeError("ERROR: \(message)\n")
         if let usage = text.split(separator: "\n").first(where: { $0.hasPrefix("Usage:") }) {
             writeError("\n\(usage)\n")
         }
-        return Self.usageExitCode
+        // As docker: wrong options are 125, a wrong number of arguments and unknown commands are 1.
+        let isCount = message.hasPrefix("Missing expected argument") || message.contains("nexpected argument")
+        return isCount ? 1 : Self.usageExitCode
     }
 }

@@ -21,7 +21,7 @@ struct PruneCommand: EngineCommand {
     func execute(_ session: Session) async throws -> Int32 {
         if !force {
             let what = all ? "what no image needs and all of the build cache" : "what neither images nor the cache need"
-            let answer = ask("WARNING! This will remove \(what).\nAre you sure you want to continue? [y/N] ")
+            let answer = try ask("WARNING! This will remove \(what).\nAre you sure you want to continue? [y/N] ")
             guard let answer, ["y", "yes"].contains(answer.lowercased()) else { return 0 }
         }
         let all = all

@@ -17,10 +17,10 @@ func humanSize(_ bytes: Int64) -> String {
 }
 
 private func threeDigits(_ value: Int64, _ scale: Int64) -> String {
-    var decimals = value >= 100 * scale ? 0 : value >= 10 * scale ? 1 : 2
+    var decimals = value / scale >= 100 ? 0 : value / scale >= 10 ? 1 : 2
     func scaled() -> Int64 {
-        let power: Int64 = decimals == 0 ? 1 : decimals == 1 ? 10 : 100
-        return value / scale * power + (value % scale / 100 * power + scale / 200) / (scale / 100)
+        let power: Int128 = decimals == 0 ? 1 : decimals == 1 ? 10 : 100
+        return Int64((Int128(value) * power + Int128(scale / 2)) / Int128(scale))
     }
     var number = scaled()
     if number >= 1000, decimals > 0 {

@@ -2,6 +2,7 @@
 // Copyright the Galley authors
 
 import Builder
+import CGalleyEntry
 import Glibc
 import LinuxSystem
 
@@ -33,16 +34,35 @@ func standardStream(_ descriptor: CInt) throws -> SharedFD {
 func isTerminal(_ descriptor: CInt) -> Bool { isatty(descriptor) == 1 }
 
 /// Asks on the terminal; nil at the end of the input. Without `echo`, what is typed is not shown.
-func ask(_ prompt: String, echo: Bool = true) -> String? {
+///
+/// Throws when a signal ends the waiting, after the terminal is as it was.
+func ask(_ prompt: String, echo: Bool = true) throws -> String? {
+    let signals = galley_signals_open()
     writeError(prompt)
-    guard !echo else { return readLine() }
-    let shown = TerminalState(STDIN_FILENO)
+    let shown = echo ? nil : TerminalState(STDIN_FILENO)
     shown?.hideInput()
     defer {
         shown?.restore()
-        writeError("\n")
+        if !echo { writeError("\n") }
     }
-    return readLine()
+    var line: [UInt8] = []
+    while true {
+        var waiting = [STDIN_FILENO, signals].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        if poll(&waiting, nfds_t(waiting.count), -1) < 0, errno != EINTR {
+            throw SystemError(errno: errno, operation: "poll")
+        }
+        var byte: UInt8 = 0
+        if waiting[1].revents != 0 {
+            _ = try withUnsafeMutableBytes(of: &byte) { try readBytes(signals, into: $0) }
+            throw UserFacingError("canceled", exitCode: 128 + Int32(byte))
+        }
+        guard waiting[0].revents != 0 else { continue }
+        // Byte by byte: what follows the line is for others.
+        let count = try withUnsafeMutableBytes(of: &byte) { try readBytes(STDIN_FILENO, into: $0) }
+        if count == 0, line.isEmpty { return nil }
+        if count == 0 || byte == UInt8(ascii: "\n") { return String(decoding: line, as: UTF8.self) }
+        line.append(byte)
+    }
 }
 
 /// How a terminal was set when this was made.

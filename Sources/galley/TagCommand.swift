@@ -5,7 +5,11 @@ import ArgumentParser
 import Builder
 
 struct TagCommand: EngineCommand {
-    static let configuration = CommandConfiguration(commandName: "tag", abstract: "Give an image a further name.")
+    static let configuration = CommandConfiguration(
+        commandName: "tag",
+        abstract: "Give an image a further name.",
+        usage: "galley tag SOURCE[:TAG] TARGET[:TAG]"
+    )
 
     @OptionGroup var global: GlobalOptions
     @Argument(help: .init("A name or an id.", value: "source")) var source: String

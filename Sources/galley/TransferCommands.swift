@@ -102,34 +102,10 @@ struct SaveCommand: EngineCommand {
             return 0
         }
         let engine = try session.engine()
-        try await Self.replacing(output) { file in
+        try await withResultFile(output) { file in
             try await interruptible { try await engine.save(images, to: file) }
         }
         return 0
-    }
-
-    /// Lets `body` write a file that gets its name only when it is whole. Devices and pipes are written to directly.
-    private static func replacing(_ path: String, _ body: (SharedFD) async throws -> Void) async throws {
-        let existing = try? status(at: workingDirectory, RawPath(path), following: true)
-        if let existing, existing.kind != .regular {
-            try await body(open(RawPath(path), .writeOnly).shared())
-            return
-        }
-        let temporary = RawPath("\(path).tmp-\(getpid())")
-        do {
-            try await body(open(temporary, [.writeOnly, .create, .exclusive], mode: 0o600).shared())
-            try setPermissions(at: workingDirectory, temporary, 0o666 & ~currentMask())
-            try renameFile(temporary, to: workingDirectory, RawPath(path))
-        } catch {
-            try? removeFile(temporary)
-            throw error
-        }
-    }
-
-    private static func currentMask() -> UInt32 {
-        let mask = umask(0o077)
-        umask(mask)
-        return mask
     }
 }
 

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import ArgumentParser
+import CGalleyEntry
+import Glibc
+import Testing
+
+@testable import galley
+
+@Suite struct ArgumentTests {
+    @Test(arguments: [
+        ("--root /r images -q", "images --root /r -q"),
+        ("--root=/r --config c -D build .", "build --root=/r --config c -D ."),
+        ("build --rm=true --no-cache=false --pull=1 .", "build --rm --pull ."),
+        ("build --no-cache=maybe .", "build --no-cache=maybe ."),
+        ("build -- --rm=true", "build -- --rm=true"),
+        ("run --rm=true -e --tty=true x --quiet=true", "run --rm -e --tty=true x --quiet=true"),
+        ("run -e A --help", "help run"),
+        ("run -e --help x", "run -e --help x"),
+        ("run x --help", "run x --help"),
+        ("--version", "version --short"),
+        ("--help", "--help"),
+        ("--root", "--root"),
+        ("", ""),
+    ])
+    func canonical(_ given: String, _ expected: String) {
+        let words = given.split(separator: " ").map(String.init)
+        #expect(canonicalArguments(words) == expected.split(separator: " ").map(String.init))
+    }
+
+    @Test(arguments: [
+        ("build .", true), ("--root /x run y", true), ("--root=/x -D --config=c pull y", true), ("rmi x", true),
+        ("load", true), ("save x", true), ("push x", true), ("prune", true), ("run x --help", true),
+        ("run -h name x", true), ("build --help", false), ("build -q -h", false), ("run --rm --help", false),
+        ("images", false), ("inspect build", false), ("--root build", false), ("--unknown build", false),
+        ("--help build", false), ("", false), ("login build", false),
+    ])
+    func entersNamespaces(_ line: String, _ expected: Bool) {
+        let words = ["galley"] + line.split(separator: " ").map(String.init)
+        var pointers = words.map { strdup($0) }
+        defer { pointers.forEach { free($0) } }
+        #expect((galley_mounting_command(CInt(words.count), &pointers) != nil) == expected)
+    }
+
+    @Test func everyMountingCommandExists() {
+        let names = Set(GalleyCommand.configuration.subcommands.compactMap { $0.configuration.commandName })
+        #expect(names.filter { galley_command_mounts($0) != 0 }.count == 8)
+    }
+}
