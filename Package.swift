@@ -121,6 +121,14 @@ let package = Package(
         tests("Snapshots", ["Snapshots", "OCI", "LinuxSystem", "Archive", "Content", "GalleyTesting"]),
         tests("BuildDefinition", ["BuildDefinition", "OCI"]),
         tests("DockerfileFrontend", ["DockerfileFrontend", "DockerfileSyntax", "BuildDefinition", "OCI", "Solver"]),
+        tests("Exporters", ["Exporters", "OCI", "LinuxSystem", "Archive", "Content", "Snapshots", "GalleyTesting"]),
         tests("ProgressUI", ["ProgressUI", "Solver", "OCI"]),
+        tests(
+            "galley",
+            [
+                "galley", "CGalleyEntry", "OCI", "LinuxSystem", "BuildDefinition", "DockerfileFrontend", "Builder",
+                "ProgressUI", argumentParser,
+            ]
+        ),
     ]
 )
