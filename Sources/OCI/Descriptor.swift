@@ -81,6 +81,8 @@ public struct Descriptor: Hashable, Sendable, Codable {
     public var annotations: [String: String]?
     public var urls: [String]?
     public var artifactType: String?
+    /// Members that Galley does not know.
+    public var otherMembers: [String: JSONValue] = [:]
 
     public init(
         mediaType: MediaType,
@@ -96,6 +98,10 @@ public struct Descriptor: Hashable, Sendable, Codable {
         self.annotations = annotations
     }
 
+    private enum CodingKeys: String, CodingKey, CaseIterable {
+        case mediaType, digest, size, platform, annotations, urls, artifactType
+    }
+
     public init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         mediaType = try container.decodeIfPresent(MediaType.self, forKey: .mediaType) ?? MediaType("")
@@ -108,5 +114,18 @@ public struct Descriptor: Hashable, Sendable, Codable {
         annotations = try container.decodeIfPresent([String: String].self, forKey: .annotations)
         urls = try container.decodeIfPresent([String].self, forKey: .urls)
         artifactType = try container.decodeIfPresent(String.self, forKey: .artifactType)
+        otherMembers = try decoder.members(except: CodingKeys.allCases.map(\.rawValue))
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        try encoder.encodeMembers(otherMembers)
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(mediaType, forKey: .mediaType)
+        try container.encode(digest, forKey: .digest)
+        try container.encode(size, forKey: .size)
+        try container.encodeIfPresent(platform, forKey: .platform)
+        try container.encodeIfPresent(annotations, forKey: .annotations)
+        try container.encodeIfPresent(urls, forKey: .urls)
+        try container.encodeIfPresent(artifactType, forKey: .artifactType)
     }
 }

@@ -20,7 +20,11 @@ public struct ImageConfig: Hashable, Sendable {
         guard document.objectValue != nil else {
             throw OCIError(.invalidDocument, "the image config is not a JSON object")
         }
-        for diffID in document["rootfs"]?["diff_ids"]?.arrayValue ?? [] {
+        let diffIDs = document["rootfs"]?["diff_ids"] ?? .null
+        guard diffIDs == .null || diffIDs.arrayValue != nil else {
+            throw OCIError(.invalidDocument, "\"rootfs.diff_ids\" of the image config is not a JSON array")
+        }
+        for diffID in diffIDs.arrayValue ?? [] {
             guard let text = diffID.stringValue else {
                 throw OCIError(.invalidDocument, "the image config has a diff_id that is not a string")
             }
@@ -145,7 +149,11 @@ public struct ImageConfig: Hashable, Sendable {
 
     /// The value of a variable in `env`; the last one wins.
     public func environment(_ name: String) -> String? {
-        env.last { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
+        // Byte by byte: a combining character after `=` is one grapheme with it.
+        let prefix = Array((name + "=").utf8)
+        return env.last { $0.utf8.starts(with: prefix) }.map {
+            String(decoding: $0.utf8.dropFirst(prefix.count), as: UTF8.self)
+        }
     }
 
     private static func set(_ names: Set<String>) -> JSONValue? {

@@ -9,6 +9,8 @@ public struct Manifest: Hashable, Sendable {
     public var config: Descriptor
     public var layers: [Descriptor]
     public var annotations: [String: String]
+    /// Members that Galley does not know.
+    public var otherMembers: [String: JSONValue] = [:]
 
     public init(
         mediaType: MediaType = .ociManifest,
@@ -22,18 +24,9 @@ public struct Manifest: Hashable, Sendable {
         self.annotations = annotations
     }
 
-    private struct Wire: Codable {
-        var schemaVersion: Int
-        var mediaType: MediaType?
-        var config: Descriptor?
-        var layers: [Descriptor]?
-        var manifests: [Descriptor]?
-        var annotations: [String: String]?
-    }
-
     /// Reads a manifest; refuses Docker schema 1, and a document that claims to be index and manifest at once.
     public init(parsing bytes: [UInt8]) throws(OCIError) {
-        let wire = try decodeDocument(Wire.self, bytes)
+        let wire = try decodeDocument(WireDocument.self, bytes)
         guard wire.schemaVersion == 2 else {
             throw OCIError(
                 .unsupported,
@@ -49,17 +42,19 @@ public struct Manifest: Hashable, Sendable {
             layers: wire.layers ?? [],
             annotations: wire.annotations ?? [:]
         )
+        otherMembers = wire.otherMembers
     }
 
     /// The bytes to store or send: their digest is the image's.
     public func encoded() -> [UInt8] {
         encodeDocument(
-            Wire(
+            WireDocument(
                 schemaVersion: 2,
                 mediaType: mediaType,
                 config: config,
                 layers: layers,
-                annotations: annotations.isEmpty ? nil : annotations
+                annotations: annotations.isEmpty ? nil : annotations,
+                otherMembers: otherMembers
             )
         )
     }
@@ -70,6 +65,8 @@ public struct Index: Hashable, Sendable {
     public var mediaType: MediaType
     public var manifests: [Descriptor]
     public var annotations: [String: String]
+    /// Members that Galley does not know.
+    public var otherMembers: [String: JSONValue] = [:]
 
     public init(mediaType: MediaType = .ociIndex, manifests: [Descriptor], annotations: [String: String] = [:]) {
         self.mediaType = mediaType
@@ -77,16 +74,8 @@ public struct Index: Hashable, Sendable {
         self.annotations = annotations
     }
 
-    private struct Wire: Codable {
-        var schemaVersion: Int
-        var mediaType: MediaType?
-        var manifests: [Descriptor]?
-        var layers: [Descriptor]?
-        var annotations: [String: String]?
-    }
-
     public init(parsing bytes: [UInt8]) throws(OCIError) {
-        let wire = try decodeDocument(Wire.self, bytes)
+        let wire = try decodeDocument(WireDocument.self, bytes)
         guard wire.schemaVersion == 2, let manifests = wire.manifests, wire.layers == nil else {
             throw OCIError(.invalidDocument, "not an image index: it must have manifests and no layers")
         }
@@ -95,15 +84,17 @@ public struct Index: Hashable, Sendable {
             manifests: manifests,
             annotations: wire.annotations ?? [:]
         )
+        otherMembers = wire.otherMembers
     }
 
     public func encoded() -> [UInt8] {
         encodeDocument(
-            Wire(
+            WireDocument(
                 schemaVersion: 2,
                 mediaType: mediaType,
                 manifests: manifests,
-                annotations: annotations.isEmpty ? nil : annotations
+                annotations: annotations.isEmpty ? nil : annotations,
+                otherMembers: otherMembers
             )
         )
     }
@@ -117,8 +108,67 @@ public struct Index: Hashable, Sendable {
             let preference = platform.preference(for: offered)
             if best.map({ preference > $0.1 }) ?? true { best = (manifest, preference) }
         }
-        if best == nil, manifests.count == 1, manifests[0].platform == nil { return manifests[0] }
+        if best == nil, manifests.count == 1, manifests[0].platform == nil,
+            manifests[0].annotations?["vnd.docker.reference.type"] == nil
+        {
+            return manifests[0]
+        }
         return best?.0
+    }
+}
+
+/// The members of both, so that a document that claims to be both is noticed.
+private struct WireDocument: Codable {
+    var schemaVersion: Int
+    var mediaType: MediaType?
+    var config: Descriptor?
+    var layers: [Descriptor]?
+    var manifests: [Descriptor]?
+    var annotations: [String: String]?
+    var otherMembers: [String: JSONValue] = [:]
+
+    private enum CodingKeys: String, CodingKey, CaseIterable {
+        case schemaVersion, mediaType, config, layers, manifests, annotations
+    }
+
+    init(
+        schemaVersion: Int,
+        mediaType: MediaType?,
+        config: Descriptor? = nil,
+        layers: [Descriptor]? = nil,
+        manifests: [Descriptor]? = nil,
+        annotations: [String: String]?,
+        otherMembers: [String: JSONValue]
+    ) {
+        self.schemaVersion = schemaVersion
+        self.mediaType = mediaType
+        self.config = config
+        self.layers = layers
+        self.manifests = manifests
+        self.annotations = annotations
+        self.otherMembers = otherMembers
+    }
+
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        schemaVersion = try container.decode(Int.self, forKey: .schemaVersion)
+        mediaType = try container.decodeIfPresent(MediaType.self, forKey: .mediaType)
+        config = try container.decodeIfPresent(Descriptor.self, forKey: .config)
+        layers = try container.decodeIfPresent([Descriptor].self, forKey: .layers)
+        manifests = try container.decodeIfPresent([Descriptor].self, forKey: .manifests)
+        annotations = try container.decodeIfPresent([String: String].self, forKey: .annotations)
+        otherMembers = try decoder.members(except: CodingKeys.allCases.map(\.rawValue))
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        try encoder.encodeMembers(otherMembers)
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(schemaVersion, forKey: .schemaVersion)
+        try container.encodeIfPresent(mediaType, forKey: .mediaType)
+        try container.encodeIfPresent(config, forKey: .config)
+        try container.encodeIfPresent(layers, forKey: .layers)
+        try container.encodeIfPresent(manifests, forKey: .manifests)
+        try container.encodeIfPresent(annotations, forKey: .annotations)
     }
 }
 

@@ -15,7 +15,7 @@ public struct Platform: Hashable, Sendable, CustomStringConvertible {
         self.variant = variant
     }
 
-    /// Parses `os/arch[/variant]`, or an architecture alone (`arm64`), normalising aliases (`x86_64`, `aarch64`).
+    /// Parses `os/arch[/variant]`, or one of the two alone (`arm64`, `linux`), normalising aliases (`x86_64`, `aarch64`).
     public init(_ text: String) throws(OCIError) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { $0.lowercased() }
         guard (1...3).contains(parts.count), parts.allSatisfy({ !$0.isEmpty && $0.allSatisfy(Self.isNameCharacter) })
@@ -24,6 +24,10 @@ public struct Platform: Hashable, Sendable, CustomStringConvertible {
                 .invalidPlatform,
                 "\"\(text)\" is not a platform: expected os/arch[/variant], like linux/amd64"
             )
+        }
+        if parts.count == 1, ["linux", "windows", "darwin", "freebsd"].contains(parts[0]) {
+            self.init(os: parts[0], architecture: Self.host.architecture)
+            return
         }
         let os = parts.count == 1 ? "linux" : parts[0]
         let (architecture, implied) = Self.normalise(parts.count == 1 ? parts[0] : parts[1])
@@ -52,26 +56,34 @@ public struct Platform: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether an image for `offered` runs where `self` is asked for.
     public func accepts(_ offered: Platform) -> Bool {
-        guard os == offered.os, architecture == offered.architecture else { return false }
-        guard let wanted = normalisedVariant else { return true }
-        guard let given = offered.normalisedVariant else { return architecture != "arm" || wanted == "v7" }
-        if architecture == "arm" { return given <= wanted }
-        return wanted == given
+        let (wanted, given) = (comparable, offered.comparable)
+        guard os == offered.os, wanted.architecture == given.architecture else { return false }
+        if wanted.variant == given.variant { return true }
+        guard let wantedLevel = wanted.level, let givenLevel = given.level else { return false }
+        return givenLevel <= wantedLevel
     }
 
     /// Orders the platforms that `accepts` let through: higher is a closer match.
     public func preference(for offered: Platform) -> Int {
-        if normalisedVariant == offered.normalisedVariant { return 100 }
-        guard let given = offered.normalisedVariant, let number = Int(given.drop(while: { !$0.isNumber })) else {
-            return 0
-        }
-        return number
+        let (wanted, given) = (comparable, offered.comparable)
+        if wanted.variant == given.variant { return 100 }
+        return given.level ?? 0
     }
 
-    private var normalisedVariant: String? {
-        if architecture == "arm64", variant == "v8" { return nil }
-        if architecture == "arm", variant == nil { return "v7" }
-        return variant?.isEmpty == true ? nil : variant
+    /// Architecture and variant under their usual names, the variant that an empty one stands for filled in: manifests
+    /// hold `x86_64` and `aarch64` too, and `arm64` with and without `v8`.
+    private var comparable: (architecture: String, variant: String?, level: Int?) {
+        let (architecture, implied) = Self.normalise(self.architecture.lowercased())
+        var variant = self.variant.flatMap { $0.isEmpty ? nil : $0.lowercased() } ?? implied
+        switch architecture {
+        case "amd64": variant = variant ?? "v1"
+        case "arm64": variant = variant ?? "v8"
+        case "arm": variant = variant ?? "v7"
+        default: return (architecture, variant, nil)
+        }
+        if let text = variant, !text.utf8.starts(with: "v".utf8) { variant = "v" + text }
+        // Within these a processor runs the code of every lower level.
+        return (architecture, variant, variant.flatMap { Int($0.dropFirst()) })
     }
 
     private static func isNameCharacter(_ character: Character) -> Bool {

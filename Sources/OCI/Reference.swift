@@ -68,7 +68,11 @@ public struct Reference: Hashable, Sendable, CustomStringConvertible {
     /// The name as people write it: no `docker.io/library/`.
     public var familiarName: String {
         guard domain == Self.defaultDomain else { return name }
-        return path.hasPrefix("library/") ? String(path.dropFirst("library/".count)) : path
+        let components = path.split(separator: "/")
+        if components.count == 2, components[0] == "library" { return String(components[1]) }
+        // Without the domain, a first component that looks like a host would be read as one.
+        if let first = components.first, components.count > 1, Self.isDomain(first) { return name }
+        return path
     }
 
     /// The shortest form that parses to the same reference.
@@ -102,7 +106,9 @@ public struct Reference: Hashable, Sendable, CustomStringConvertible {
         if text.first == "[" {
             guard let end = text.firstIndex(of: "]") else { return false }
             let address = text[text.index(after: text.startIndex)..<end]
-            guard !address.isEmpty, address.allSatisfy({ $0.isHexDigit || $0 == ":" }) else { return false }
+            guard !address.isEmpty, address.allSatisfy({ ($0.isASCII && $0.isHexDigit) || $0 == ":" }) else {
+                return false
+            }
             return isPort(text[text.index(after: end)...])
         }
         let host = text.prefix { $0 != ":" }
