@@ -113,6 +113,8 @@ let package = Package(
             swiftSettings: strict
         ),
         tests("LinuxSystem", ["LinuxSystem"]),
+        tests("OCI", ["OCI"]),
+        tests("Solver", ["Solver", "OCI"]),
         tests("DockerfileSyntax", ["DockerfileSyntax"]),
         tests("Archive", ["Archive", "OCI", "LinuxSystem"]),
         tests("Content", ["Content", "OCI", "LinuxSystem", "GalleyTesting"]),

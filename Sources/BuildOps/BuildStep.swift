@@ -86,7 +86,8 @@ public final class BuildStep: SolverOp {
             let unique = CacheKey(Digest.sha256("changed while copied \(UInt64.random(in: 0 ... .max))"))
             return StepValue(
                 identity: result.sourceChanged ? unique : identity ?? unique,
-                content: .tree(LayerStack(result.layers))
+                content: .tree(LayerStack(result.layers)),
+                isReusable: !result.sourceChanged
             )
         case .exec(let op):
             let layers = try await ExecStep(op, vertex.info, environment).run(inputs)

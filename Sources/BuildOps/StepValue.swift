@@ -17,10 +17,12 @@ public struct StepValue: SolverValue {
 
     public let identity: CacheKey
     public let content: Content
+    public let isReusable: Bool
 
-    public init(identity: CacheKey, content: Content) {
+    public init(identity: CacheKey, content: Content, isReusable: Bool = true) {
         self.identity = identity
         self.content = content
+        self.isReusable = isReusable
     }
 
     /// The layers of a tree; a directory has none.

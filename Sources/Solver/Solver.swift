@@ -22,8 +22,12 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
     private var keys: [VertexID: Task<DefinitionKey, any Error>] = [:]
     private var values: [VertexID: Task<Op.Value, any Error>] = [:]
     private var announced: Set<VertexID> = []
+    /// How many steps may still ask for a step's result.
+    private var openUsers: [VertexID: Int] = [:]
+    /// Why nothing new is started any more.
+    private var stopReason: (any Error)?
 
-    /// - Parameter ops: every step that the targets need, inputs included.
+    /// - Parameter ops: the steps that the targets need, inputs included, and no others.
     public init(
         ops: [Op],
         index: Index,
@@ -34,9 +38,12 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
         self.index = index
         self.events = events
         self.now = now
+        for op in self.ops.values {
+            for input in Set(op.info.inputs) { openUsers[input, default: 0] += 1 }
+        }
     }
 
-    /// The targets' results, in their order.
+    /// The targets' results, in their order. Once a call threw, all others do.
     ///
     /// When a step fails, or the task is cancelled, everything under way is cancelled and waited for before this throws.
     /// - Throws: the first failure, as `StepFailure`; or `CancellationError`.
@@ -47,29 +54,24 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
                 try Task.checkCancellation()
                 return results
             } catch {
-                await stop()
-                throw error
+                let reason = stop(error)
+                for task in values.values { _ = await task.result }
+                for task in keys.values { _ = await task.result }
+                throw Task.isCancelled ? CancellationError() : reason
             }
         } onCancel: {
-            Task { await self.cancelAll() }
+            Task { await self.stop(CancellationError()) }
         }
     }
 
-    private func cancelAll() {
+    /// Cancels all that is under way; from now on no task is added. Returns the reason of the first call.
+    @discardableResult
+    private func stop(_ reason: any Error) -> any Error {
+        if let stopReason { return stopReason }
+        stopReason = reason
         for task in keys.values { task.cancel() }
         for task in values.values { task.cancel() }
-    }
-
-    private func stop() async {
-        cancelAll()
-        // A task may start another one before it notices, so the tables are read again until nothing is new.
-        var finished: Set<VertexID> = []
-        while let next = values.first(where: { !finished.contains($0.key) }) {
-            _ = await next.value.result
-            finished.insert(next.key)
-            cancelAll()
-        }
-        for task in keys.values { _ = await task.result }
+        return reason
     }
 
     /// Results of several steps at once; the first failure is thrown without waiting for the rest.
@@ -95,12 +97,21 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
 
     private func keyTask(_ id: VertexID) -> Task<DefinitionKey, any Error> {
         if let task = keys[id] { return task }
+        if stopReason != nil { return Task { throw CancellationError() } }
         let task = Task { try await self.definitionKey(op(id)) }
         keys[id] = task
         return task
     }
 
     private func definitionKey(_ op: Op) async throws -> DefinitionKey {
+        do {
+            return try await definitionKeyFromInputs(op)
+        } catch {
+            throw failure(of: op, error)
+        }
+    }
+
+    private func definitionKeyFromInputs(_ op: Op) async throws -> DefinitionKey {
         var inputs: [CacheKey] = []
         var isReusable = !op.ignoresCache
         // All tasks are started before the first is waited for.
@@ -116,6 +127,7 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
 
     private func valueTask(_ id: VertexID) -> Task<Op.Value, any Error> {
         if let task = values[id] { return task }
+        if stopReason != nil { return Task { throw CancellationError() } }
         let task = Task { try await self.value(op(id)) }
         values[id] = task
         return task
@@ -131,19 +143,25 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
             }
             let inputs = try await results(of: op.info.inputs)
             return try await valueFromInputs(op, definition.key, inputs)
-        } catch let failure as StepFailure {
-            throw failure
-        } catch is CancellationError {
-            throw CancellationError()
         } catch {
-            announceFailure(op, error)
-            throw StepFailure(vertex: op.info, cause: error)
+            throw failure(of: op, error)
         }
+    }
+
+    /// What a step throws to those that wait for it. The first failure stops everything else at once: who waits for
+    /// several steps would notice it only when the last of them ends.
+    private func failure(of op: Op, _ error: any Error) -> any Error {
+        if error is StepFailure || error is CancellationError { return error }
+        if Task.isCancelled { return CancellationError() }
+        announceFailure(op, error)
+        let failure = StepFailure(vertex: op.info, cause: error)
+        stop(failure)
+        return failure
     }
 
     /// A step can fail before it runs, while its key is computed; then nobody has heard of it yet.
     private func announceFailure(_ op: Op, _ error: any Error) {
-        guard !op.isSource, !Task.isCancelled, announced.insert(op.info.id).inserted else { return }
+        guard !op.isSource, announced.insert(op.info.id).inserted else { return }
         events.send(.started(op.info, at: now()))
         events.send(.completed(op.info.id, .failed(message: "\(error)"), at: now()))
     }
@@ -168,7 +186,7 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
         try await op.prepare(inputs: inputs)
         try Task.checkCancellation()
         let value = try await execute(op, inputs)
-        try await index.record(value, keys: keys)
+        if value.isReusable { try await index.record(value, keys: keys) }
         return value
     }
 
@@ -187,22 +205,22 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
         }
     }
 
-    /// Shows a step, and what only it needed, as found: inputs first.
+    /// Shows a step, and what now nobody will ask for, as found: inputs first.
     private func announceCached(_ id: VertexID) {
-        var pending: [(VertexID, expanded: Bool)] = [(id, false)]
-        while let (next, expanded) = pending.popLast() {
-            let op = op(next)
-            if op.isSource {
-                op.announceUnused()
-                continue
+        announced.insert(id)
+        // A step is added when all its users are, so the reverse order shows inputs first.
+        var found = [id]
+        var next = 0
+        while next < found.count {
+            for input in Set(op(found[next]).info.inputs) {
+                if op(input).isSource { op(input).announceUnused() }
+                openUsers[input, default: 0] -= 1
+                // One that was asked for announces itself; one that may still be asked for waits for its last user.
+                guard values[input] == nil, openUsers[input] == 0, !op(input).isSource else { continue }
+                if announced.insert(input).inserted { found.append(input) }
             }
-            if expanded {
-                events.send(.cached(op.info, at: now()))
-                continue
-            }
-            guard announced.insert(next).inserted else { continue }
-            pending.append((next, true))
-            pending += op.info.inputs.reversed().map { ($0, false) }
+            next += 1
         }
+        for id in found.reversed() { events.send(.cached(op(id).info, at: now())) }
     }
 }

@@ -15,6 +15,13 @@ public struct CacheKey: Hashable, Sendable, CustomStringConvertible {
 public protocol SolverValue: Sendable {
     /// Equal only for results that no later step can tell apart.
     var identity: CacheKey { get }
+    /// False for a result that does not belong to its step's keys, since what the step read changed meanwhile: this build
+    /// uses it, no later one finds it.
+    var isReusable: Bool { get }
+}
+
+extension SolverValue {
+    public var isReusable: Bool { true }
 }
 
 /// One step, as the solver sees it.
@@ -39,7 +46,7 @@ public protocol SolverOp: Sendable {
     /// Does the step. Must leave nothing behind when it throws, cancellation included.
     func execute(inputs: [Value]) async throws -> Value
 
-    /// Told to a source that a step above it was found, so that nobody may ever ask for it.
+    /// Told to a source that a step above it was found, so that nobody may ever ask for it. May be told more than once.
     func announceUnused()
 }
 
