@@ -6,10 +6,23 @@
 /// Threads are made when all others are busy, up to `limit`, and stay for the next call.
 public final class BlockingPool: Sendable {
     private struct State: Sendable {
-        var queue: [@Sendable () -> Void] = []
+        /// Those before `head` were taken.
+        var queue: [(@Sendable () -> Void)?] = []
         var head = 0
         var idle = 0
         var threads = 0
+
+        mutating func take() -> (@Sendable () -> Void)? {
+            guard head < queue.count else { return nil }
+            let job = queue[head]
+            queue[head] = nil
+            head += 1
+            if head * 2 >= queue.count {
+                queue.removeFirst(head)
+                head = 0
+            }
+            return job
+        }
     }
 
     public static let shared = BlockingPool(limit: 128)
@@ -34,21 +47,21 @@ public final class BlockingPool: Sendable {
             state.threads += 1
             return true
         }
-        if needsThread { startThread { self.work() } }
+        guard needsThread, !startThread({ self.work() }) else { return }
+        // The system has no thread left: the job waits for one of this pool's, or is done here when there is none.
+        let orphan: (@Sendable () -> Void)? = monitor.withLock { state in
+            state.threads -= 1
+            return state.threads == 0 ? state.take() : nil
+        }
+        orphan?()
     }
 
     private func work() {
         while true {
             monitor.withLock { $0.idle += 1 }
             let job: @Sendable () -> Void = monitor.wait { state in
-                guard state.head < state.queue.count else { return nil }
+                guard let job = state.take() else { return nil }
                 state.idle -= 1
-                let job = state.queue[state.head]
-                state.head += 1
-                if state.head == state.queue.count {
-                    state.queue.removeAll(keepingCapacity: true)
-                    state.head = 0
-                }
                 return job
             }
             job()

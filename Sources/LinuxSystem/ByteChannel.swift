@@ -12,7 +12,9 @@ public final class ByteChannel: Sendable {
     }
 
     private struct State: Sendable {
+        /// Those before `head` were received.
         var chunks: [ArraySlice<UInt8>] = []
+        var head = 0
         var buffered = 0
         var end = End.open
         /// The consumer stopped reading; what is still sent fails with this.
@@ -129,7 +131,7 @@ public final class ByteChannel: Sendable {
             await withTaskCancellationHandler {
                 await withCheckedContinuation { continuation in
                     let goOn = monitor.withLock { state in
-                        if case .open = state.end, state.chunks.isEmpty, !Task.isCancelled {
+                        if case .open = state.end, state.head == state.chunks.count, !Task.isCancelled {
                             state.receiver = continuation
                             return false
                         }
@@ -148,6 +150,7 @@ public final class ByteChannel: Sendable {
         let sender = monitor.withLock { state in
             if state.abandoned == nil { state.abandoned = error }
             state.chunks.removeAll()
+            state.head = 0
             state.buffered = 0
             return state.sender.take()
         }
@@ -161,8 +164,15 @@ public final class ByteChannel: Sendable {
     }
 
     private static func pop(_ state: inout State) -> ArraySlice<UInt8>? {
-        guard !state.chunks.isEmpty else { return nil }
-        let chunk = state.chunks.removeFirst()
+        guard state.head < state.chunks.count else { return nil }
+        let chunk = state.chunks[state.head]
+        state.chunks[state.head] = []
+        state.head += 1
+        // Dropped when they are the larger part, so that each chunk is moved once at most.
+        if state.head * 2 >= state.chunks.count {
+            state.chunks.removeFirst(state.head)
+            state.head = 0
+        }
         state.buffered -= chunk.count
         return chunk
     }

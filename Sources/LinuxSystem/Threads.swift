@@ -40,8 +40,8 @@ final class SingleUseThread: Sendable {
     }
 }
 
-/// Starts a thread that is never joined.
-func startThread(_ run: @escaping @Sendable () -> Void) {
+/// Starts a thread that is never joined; false when the system has none left.
+func startThread(_ run: @escaping @Sendable () -> Void) -> Bool {
     final class Body {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
@@ -62,7 +62,8 @@ func startThread(_ run: @escaping @Sendable () -> Void) {
         },
         body.toOpaque()
     )
-    precondition(status == 0, "the system has no thread left")
+    if status != 0 { body.release() }
+    return status == 0
 }
 
 /// A mutex with a condition, for threads that wait for each other.
