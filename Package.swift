@@ -108,7 +108,7 @@ let package = Package(
         // Tests
         .target(
             name: "GalleyTesting",
-            dependencies: ["OCI", "LinuxSystem"],
+            dependencies: ["OCI", "LinuxSystem", "Archive"],
             path: "Tests/GalleyTesting",
             swiftSettings: strict
         ),
@@ -125,6 +125,14 @@ let package = Package(
         tests("DockerfileFrontend", ["DockerfileFrontend", "DockerfileSyntax", "BuildDefinition", "OCI", "Solver"]),
         tests("Exporters", ["Exporters", "OCI", "LinuxSystem", "Archive", "Content", "Snapshots", "GalleyTesting"]),
         tests("ProgressUI", ["ProgressUI", "Solver", "OCI"]),
+        tests("EndToEnd", ["GalleyTesting", "OCI", "LinuxSystem"]),
+        tests(
+            "galley",
+            [
+                "galley", "Builder", "BuildDefinition", "DockerfileFrontend", "ProgressUI", "OCI", "LinuxSystem",
+                argumentParser,
+            ]
+        ),
         tests(
             "galley",
             [
