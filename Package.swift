@@ -129,13 +129,6 @@ let package = Package(
         tests(
             "galley",
             [
-                "galley", "Builder", "BuildDefinition", "DockerfileFrontend", "ProgressUI", "OCI", "LinuxSystem",
-                argumentParser,
-            ]
-        ),
-        tests(
-            "galley",
-            [
                 "galley", "CGalleyEntry", "OCI", "LinuxSystem", "BuildDefinition", "DockerfileFrontend", "Builder",
                 "ProgressUI", argumentParser,
             ]
