@@ -43,6 +43,8 @@ public struct AssembledImage: Hashable, Sendable {
     public var platform: Platform
     /// RFC 3339.
     public var created: String?
+    /// The bytes of the manifest that the image came with. It is kept as long as layers and annotations are its own.
+    public var manifest: [UInt8]?
 
     public var diffIDs: [DiffID] { layers.map(\.diffID) }
 }

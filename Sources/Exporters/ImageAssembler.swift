@@ -82,7 +82,8 @@ public struct ImageAssembler: Sendable {
             layers: layers,
             size: record.size,
             platform: config.platform,
-            created: config.created
+            created: config.created,
+            manifest: try record.manifest.flatMap { try content.load($0.digest) }
         )
     }
 

@@ -32,7 +32,7 @@ public struct LayerBlobs: Sendable {
     /// Blobs that would do for the layer, those in the content store first; the others exist elsewhere at best. Blocks.
     public func known(_ layer: AssembledLayer) throws -> [Descriptor] {
         let blobs = try images.layerBlobs(layer.diffID).filter {
-            options.accept($0, for: layer, isStored: content.contains($0.digest))
+            options.accept($0, for: layer)
         }
         let preferred = blobs.sorted { a, b in rank(a) < rank(b) }
         return preferred.map(options.adapted)

@@ -31,7 +31,7 @@ public struct LayerOptions: Hashable, Sendable {
     }
 
     /// Whether a blob known for the layer can be sent instead of a new one.
-    func accept(_ blob: Descriptor, for layer: AssembledLayer, isStored: Bool) -> Bool {
+    func accept(_ blob: Descriptor, for layer: AssembledLayer) -> Bool {
         if layer.isBase, !force { return true }
         // The level of a blob is not recorded.
         return blob.mediaType.layerCompression == compression && (level == nil || compression == .none)

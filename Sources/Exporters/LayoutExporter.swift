@@ -163,6 +163,12 @@ extension AssembledImage {
     func manifest(_ layers: [Descriptor], _ options: LayerOptions, _ annotations: [String: String])
         -> (bytes: [UInt8], descriptor: Descriptor)
     {
+        if annotations.isEmpty, !options.force, let original = self.manifest,
+            let parsed = try? Manifest(parsing: original), parsed.layers.map(\.digest) == layers.map(\.digest)
+        {
+            let size = Int64(original.count)
+            return (original, Descriptor(mediaType: parsed.mediaType, digest: .sha256(original), size: size))
+        }
         let manifest = Manifest(
             mediaType: options.ociMediaTypes ? .ociManifest : .dockerManifest,
             config: configDescriptor(options),

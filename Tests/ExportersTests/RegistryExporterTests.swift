@@ -134,6 +134,21 @@ struct RegistryExporterTests {
         _ = try target.validate(result.manifest)
     }
 
+    @Test func anImageThatWasLoadedKeepsItsManifest() async throws {
+        let kitchen = try TestKitchen()
+        let image = try await kitchen.sample()
+        let name = try Reference("app")
+        let exported = try await LayoutExporter(kitchen.blobs(), format: .oci, annotations: ["a": "b"])
+            .exportArchive([NamedImage(image, names: [name])], to: .file(kitchen.scratch.file("image.tar")))
+        _ = try await kitchen.load("image.tar")
+        let record = try #require(try kitchen.images.find(name))
+        let stored = try ImageAssembler(kitchen.snapshots, kitchen.content).stored(record)
+        let registry = MemoryRepository()
+        let pushed = try await RegistryExporter(kitchen.blobs()).push(stored, to: registry)
+        #expect(pushed.manifest == exported[0].manifest)
+        #expect(try registry.validate(pushed.manifest).manifest.annotations == ["a": "b"])
+    }
+
     @Test func atMostFourAtATime() async throws {
         let kitchen = try TestKitchen()
         let layers = try (0..<12).map { try kitchen.layer("echo \($0) > f") }
