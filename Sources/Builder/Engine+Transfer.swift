@@ -32,6 +32,7 @@ extension Engine {
                 image,
                 to: target,
                 tags: [reference.tagOrDigest],
+                baseRepositories: try neighbours(of: reference),
                 transfers: transfers
             ).manifest
             if let original = record.manifest, original.digest != manifest.digest,
@@ -46,6 +47,18 @@ extension Engine {
             try await blocking { try store.images.set(final) }
             return manifest
         }
+    }
+
+    /// Other repositories of the same registry that this store knows to hold images: their blobs need not be sent again.
+    private func neighbours(of reference: Reference) throws -> [String] {
+        var paths: [String] = []
+        for record in try store.images.all()
+        where record.repositoryDigest != nil && record.reference.domain == reference.domain
+            && record.reference.path != reference.path && !paths.contains(record.reference.path)
+        {
+            paths.append(record.reference.path)
+        }
+        return Array(paths.prefix(4))
     }
 
     /// Writes images as one archive that `docker load` and `galley load` read.

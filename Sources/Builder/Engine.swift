@@ -21,6 +21,9 @@ public final class Engine: Sendable {
         client = RegistryClient(hosts: settings.registries)
     }
 
+    /// Ends the use of the root directory: call it last, before the program exits.
+    public func close() { store.root.close() }
+
     var local: LocalImages { LocalImages(store: store) }
 
     // MARK: Names

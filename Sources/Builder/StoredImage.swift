@@ -111,6 +111,26 @@ struct ImagePuller: Sendable {
                 "\(reference.familiar): the manifest has \(manifest.layers.count) layers, the config names \(diffIDs.count)"
             )
         }
+        do {
+            return try await importLayers(reference, manifest, diffIDs, vertex)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            let cause = userFacing(error, root: store.root.path.description)
+            throw BuilderError(
+                .unavailable,
+                "cannot pull \(reference.familiar): \(cause.description)",
+                nextStep: cause.nextStep
+            )
+        }
+    }
+
+    private func importLayers(
+        _ reference: Reference,
+        _ manifest: Manifest,
+        _ diffIDs: [DiffID],
+        _ vertex: VertexID
+    ) async throws -> [SnapshotID] {
         let repository = client.repository(reference)
         let (store, events) = (store, events)
         return try await LayerImporter(store.snapshots).importLayers(diffIDs) { index, input in
@@ -127,16 +147,32 @@ struct ImagePuller: Sendable {
                 try await store.content.readBlob(layer) { try await input.write($0) }
             } else {
                 let source = repository.reportingProgress { progress.set($0) }
-                _ = try await store.content.writeBlob(mediaType: layer.mediaType, expected: layer) { writer in
-                    try await source.readBlob(layer) { bytes in
-                        try await writer.write(bytes)
-                        try await input.write(bytes)
-                    }
-                }
+                try await fetch(layer, from: source, into: input)
             }
             progress.set(layer.size)
             try await blocking { try store.images.addLayerBlob(diffIDs[index], layer) }
         }
+    }
+
+    /// Stores a layer's blob and unpacks it on the way.
+    ///
+    /// Bytes that are not the announced ones rarely unpack; the blob is read to its end nevertheless, so that a wrong
+    /// digest is reported as that.
+    private func fetch(_ layer: Descriptor, from source: RegistryRepository, into input: LayerInput) async throws {
+        let failure = Monitor<(any Error)?>(nil)
+        _ = try await store.content.writeBlob(mediaType: layer.mediaType, expected: layer) { writer in
+            try await source.readBlob(layer) { bytes in
+                try await writer.write(bytes)
+                guard failure.withLock({ $0 == nil }) else { return }
+                do {
+                    try await input.write(bytes)
+                } catch {
+                    try Task.checkCancellation()
+                    failure.withLock { $0 = error }
+                }
+            }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
     }
 
     private func manifest(_ reference: Reference, _ descriptor: Descriptor) async throws -> Manifest {

@@ -36,7 +36,10 @@ public final class StoreRoot: Sendable {
         removeDeadOwners()
     }
 
-    deinit {
+    deinit { close() }
+
+    /// Removes this process's unfinished work and its place in the root. Nothing may use the root afterwards.
+    public func close() {
         try? removeTree(temporary)
         try? removeFile(path.appending("tmp").appending(owner).appendingSuffix(".lock"))
     }

@@ -28,6 +28,7 @@ struct Program {
             return 0
         }
         let session = Session(global: command.global)
+        defer { session.close() }
         do {
             return try await command.execute(session)
         } catch is ClosedOutput {

@@ -58,6 +58,9 @@ final class Session: Sendable {
         return engine
     }
 
+    /// Leaves the root directory in order.
+    func close() { opened.withLock { $0 }?.close() }
+
     func describe(_ error: any Error) -> UserFacingError {
         opened.withLock { $0 }?.describe(error) ?? userFacing(error, root: root ?? "the root directory")
     }
