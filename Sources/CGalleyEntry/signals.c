@@ -19,7 +19,22 @@ static void send_byte(unsigned char number) {
     errno = saved;
 }
 
-static void forward(int number) { send_byte((unsigned char)number); }
+enum { patience_seconds = 10 };
+static volatile sig_atomic_t first_signal;
+
+// Whatever still blocks then (a pipe that nobody empties) holds nothing that the next command does not clean up.
+static void give_up(int number) {
+    (void)number;
+    _exit(128 + first_signal);
+}
+
+static void forward(int number) {
+    if (first_signal == 0) {
+        first_signal = number;
+        alarm(patience_seconds);
+    }
+    send_byte((unsigned char)number);
+}
 
 static void pass_over(int number) { (void)number; }
 
@@ -37,6 +52,8 @@ int galley_signals_open(void) {
         if (sigaction(numbers[i], NULL, &former) == 0 && former.sa_handler == SIG_IGN) continue;
         sigaction(numbers[i], &action, NULL);
     }
+    action.sa_handler = give_up;
+    sigaction(SIGALRM, &action, NULL);
     action.sa_handler = pass_over;
     sigaction(SIGPIPE, &action, NULL);
     return ends[0];
