@@ -68,6 +68,8 @@ public struct TarWriter {
 
     // MARK: - Buffer
 
+    private static let zeros = [UInt8](repeating: 0, count: bufferSize)
+
     private mutating func append(_ bytes: UnsafeRawBufferPointer) throws {
         count += Int64(bytes.count)
         let isLarge = bytes.count >= Self.bufferSize / 2
@@ -78,6 +80,15 @@ public struct TarWriter {
 
     private mutating func appendZeros(_ total: Int64) throws {
         var rest = total
+        if rest >= Int64(Self.bufferSize) {
+            // A hole can be as long as a disk: whole buffers of zeros are handed on as they are.
+            try flush()
+            while rest >= Int64(Self.bufferSize) {
+                try Self.zeros.withUnsafeBytes { try sink($0) }
+                count += Int64(Self.bufferSize)
+                rest -= Int64(Self.bufferSize)
+            }
+        }
         while rest > 0 {
             if buffer.count == Self.bufferSize { try flush() }
             let part = Int(min(rest, Int64(Self.bufferSize - buffer.count)))
