@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import GalleyTesting
+import LinuxSystem
+import OCI
+import Testing
+
+/// The same Dockerfiles built by galley and by buildah: equal trees and configs, but for what a table tolerates.
+///
+/// Each folder of Tests/Corpus/differential is a context; `prepare.sh` makes what git does not keep.
+@Suite(.endToEnd, .needs(program: "buildah"), .needs(program: "unshare")) struct DifferentialTests {
+    private static let shared = SharedStore()
+    private static let buildah = Result { try Buildah() }
+
+    static let names: [String] = {
+        guard let directory = try? open(RawPath(TestInstallation.corpus + "/differential"), [.directory]) else {
+            return []
+        }
+        return ((try? readDirectory(directory.raw)) ?? []).map(\.name.description).sorted()
+    }()
+
+    @Test("the corpus is there") func corpus() { #expect(Self.names.count >= 40) }
+
+    @Test("tree and config are as buildah's", arguments: names) func same(name: String) async throws {
+        let context = try BuildContext()
+        try await runScript(
+            """
+            cp -a "$1/." .; chown -R 0:0 .
+            find . -type d -exec chmod 755 {} +; find . -type f -exec chmod 644 {} +
+            if [ -e prepare.sh ]; then bash -euo pipefail prepare.sh; rm prepare.sh; fi
+            """,
+            ["\(TestInstallation.corpus)/differential/\(name)"],
+            directory: context.directory.path
+        )
+        let work = try ScratchDirectory()
+        let store = try await Self.shared.get()
+        try await store.build(context, tag: name, ["--output", "type=tar,dest=\(work.file("galley.tar"))", "--load"])
+        let ours = try await store.inspect(name)["Config"] ?? .null
+        let theirs = try await Self.buildah.get().build(context.path, tree: work.file("buildah.tar"))
+        try await runScript(
+            """
+            for who in galley buildah; do
+                mkdir "$who"
+                tar --numeric-owner --same-owner --xattrs --xattrs-include='*' -xpf "$who.tar" -C "$who"
+            done
+            """,
+            directory: work.path
+        )
+        let differences =
+            Difference.all(try treeFacts(work.file("galley")), try treeFacts(work.file("buildah")))
+            + Difference.all(configFacts(ours), configFacts(theirs))
+        let remaining = differences.filter { difference in
+            !Tolerance.table.contains { $0.covers(difference, in: name) }
+        }
+        #expect(remaining.isEmpty, "\(remaining.map(\.description).joined(separator: "\n"))")
+    }
+
+    /// What both sides know of a config, as text. Empty and missing mean the same, as do no WorkingDir and /.
+    private func configFacts(_ config: JSONValue) -> [String: String] {
+        var facts: [String: String] = [:]
+        facts["WorkingDir"] = config["WorkingDir"]?.stringValue.flatMap { $0.isEmpty || $0 == "/" ? nil : $0 }
+        for field in ["User", "StopSignal"] {
+            facts[field] = config[field]?.stringValue.flatMap { $0.isEmpty ? nil : $0 }
+        }
+        for field in ["Env", "Cmd", "Entrypoint", "Shell", "OnBuild"] {
+            facts[field] = config[field]?.strings.isEmpty == false ? "\(config[field]?.strings ?? [])" : nil
+        }
+        for field in ["ExposedPorts", "Volumes"] {
+            facts[field] = config[field]?.names.isEmpty == false ? "\(config[field]?.names ?? [])" : nil
+        }
+        for (key, value) in config["Labels"]?.objectValue ?? [:] { facts["Labels.\(key)"] = value.stringValue }
+        for (key, value) in config["Healthcheck"]?.objectValue ?? [:] { facts["Healthcheck.\(key)"] = "\(value)" }
+        return facts
+    }
+}
+
+/// A difference that is meant.
+struct Tolerance {
+    /// Name of the difference: a path, or a field of the config.
+    let name: String
+    /// Folder of the corpus; nil is any.
+    let test: String?
+    let reason: String
+
+    init(_ name: String, in test: String? = nil, because reason: String) {
+        self.name = name
+        self.test = test
+        self.reason = reason
+    }
+
+    func covers(_ difference: Difference, in test: String) -> Bool {
+        difference.name == name && (self.test == nil || self.test == test)
+    }
+
+    static let table = [
+        Tolerance("Labels.io.buildah.version", because: "buildah signs its images"),
+        Tolerance("/etc/resolv.conf", because: "buildah's chroot isolation leaves its mount point; the base has none"),
+        Tolerance(
+            "/m/dir/f",
+            in: "copy-modes",
+            because: "buildah takes setuid off a file that COPY brings; BuildKit keeps all twelve bits"
+        ),
+        Tolerance(
+            "Env",
+            in: "escape-directive",
+            because: "buildah takes \\ for an escape although the directive names another character"
+        ),
+        Tolerance(
+            "Cmd",
+            in: "stopsignal-shell",
+            because: "buildah puts /bin/sh before a CMD in shell form although SHELL names another shell"
+        ),
+        Tolerance("/v 3", in: "volume", because: "buildah makes the directory of a volume; BuildKit does not"),
+    ]
+}
