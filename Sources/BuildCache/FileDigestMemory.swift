@@ -100,10 +100,11 @@ public struct SelectionDigestMemory: Sendable {
 
     public init(_ database: MetadataDatabase) { self.database = database }
 
+    /// Blocks. Damaged data counts as none.
     public func load(_ key: Digest) throws -> Digest? {
         try database.read { transaction in
             try transaction.query("SELECT digest FROM selection_digests WHERE key = ?", [.text(key.hex)]).first?.text(0)
-        }.map { try Digest($0) }
+        }.flatMap { try? Digest($0) }
     }
 
     public func save(_ key: Digest, _ digest: Digest) throws {

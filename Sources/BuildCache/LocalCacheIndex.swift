@@ -53,7 +53,9 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
         guard let row, let id = row.integer(0), let identity = row.text(1), let payload = row.blob(2) else {
             return nil
         }
-        guard let value = try codec.decode(payload, CacheKey(try .init("sha256:\(identity)"))) else {
+        // A damaged identity counts as a result that is gone.
+        guard let digest = try? Digest("sha256:\(identity)"), let value = try codec.decode(payload, CacheKey(digest))
+        else {
             try database.write { transaction in
                 try transaction.execute("DELETE FROM cache_keys WHERE record = ?", [.integer(id)])
                 try transaction.execute("DELETE FROM cache_records WHERE id = ?", [.integer(id)])
@@ -100,9 +102,21 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
                     id = transaction.lastInsertedID
                 }
                 for key in keys {
+                    let replaced = try transaction.query(
+                        "SELECT record FROM cache_keys WHERE key = ? AND record != ?",
+                        [.text(key.digest.hex), .integer(id)]
+                    ).first?.integer(0)
                     try transaction.execute(
                         "INSERT OR REPLACE INTO cache_keys VALUES (?, ?)",
                         [.text(key.digest.hex), .integer(id)]
+                    )
+                    // A record that no key leads to would never be found again, nor removed.
+                    try transaction.execute(
+                        """
+                        DELETE FROM cache_records WHERE id = ?1
+                        AND NOT EXISTS (SELECT 1 FROM cache_keys WHERE record = ?1)
+                        """,
+                        [SQLValue(replaced)]
                     )
                 }
             }
