@@ -40,6 +40,8 @@ public func dataRanges(_ fd: CInt, size: Int64) throws(SystemError) -> [Range<In
             if errno == EINVAL { return [0..<size] }
             throw .last("lseek")
         }
+        // The file grew since its size was read.
+        if start >= size { break }
         let end = Int64(lseek(fd, off_t(start), seekHole))
         guard end >= 0 else { throw .last("lseek") }
         ranges.append(start..<min(max(end, start), size))

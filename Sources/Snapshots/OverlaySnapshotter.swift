@@ -94,6 +94,8 @@ public final class OverlaySnapshotter: Snapshotter {
         if let stubs { directories.append(try open(stubs, [.directory]).shared()) }
         if directories.isEmpty { directories.append(try emptyDirectory()) }
         try copyRootMetadata(from: layers, to: changes)
+        // The mark of a former mount of the same changes: "volatile" ones are not mounted twice without asking.
+        try removeTree(changes.path.appending("work/work"))
         return MergedTree(
             root: try mount(layers: layers, directories, changes: changes, stubs: stubs)
         )
