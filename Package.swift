@@ -121,6 +121,14 @@ let package = Package(
         tests("Registry", ["Registry", "OCI", subprocess, nioCore, nioPosix, nioHTTP1]),
         tests("Executor", ["Executor", "OCI", "LinuxSystem"]),
         tests("Snapshots", ["Snapshots", "OCI", "LinuxSystem", "Archive", "Content", "GalleyTesting"]),
+        tests("BuildCache", ["BuildCache", "Content", "Solver", "OCI", "LinuxSystem", "GalleyTesting"]),
+        tests(
+            "BuildOps",
+            [
+                "BuildOps", "BuildCache", "BuildDefinition", "Content", "Snapshots", "Archive", "Executor", "Solver",
+                "OCI", "LinuxSystem", "DockerfileSyntax", "GalleyTesting",
+            ]
+        ),
         tests("BuildDefinition", ["BuildDefinition", "OCI"]),
         tests("DockerfileFrontend", ["DockerfileFrontend", "DockerfileSyntax", "BuildDefinition", "OCI", "Solver"]),
         tests("Exporters", ["Exporters", "OCI", "LinuxSystem", "Archive", "Content", "Snapshots", "GalleyTesting"]),

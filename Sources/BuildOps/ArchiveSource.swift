@@ -48,7 +48,7 @@ struct ArchiveSource {
     }
 
     /// Unpacks into `destination` of the layer. Existing symlinks of the image are followed inside it, so this works on
-    /// the merged tree.
+    /// the merged tree. False when the archive changed since it was scanned.
     func unpack(
         _ compression: Compression,
         into destination: RawPath,
@@ -58,10 +58,10 @@ struct ArchiveSource {
         environment: StepEnvironment,
         owner: (uid: UInt32, gid: UInt32)?,
         cancellation: CancellationFlag
-    ) throws {
+    ) throws -> Bool {
         let merged = try environment.snapshotter.writableTree(base, changes: pending, stubs: nil)
         let directory = try openInRoot(merged.root.raw, destination.isEmpty ? RawPath(".") : destination, [.directory])
-        let before = try status(of: directory.raw).modified
+        target.setTime(destination, try target.directoryTime(destination), replacing: false)
         let extractor = ArchiveExtractor(
             into: directory.raw,
             owner: owner,
@@ -79,11 +79,6 @@ struct ArchiveSource {
         }
         try decompressor.finish()
         _ = try extractor.finish()
-        // The archive may say nothing of the directory itself; then its time is what it was.
-        if destination.isEmpty {
-            try setTimes(of: pending.directory.raw, before)
-        } else if try status(of: directory.raw).modified >= FileTime(seconds: FileTime.now.seconds - 1) {
-            try setTimes(of: directory.raw, before)
-        }
+        return source.isUnchanged(item.path, try status(of: fd.raw))
     }
 }

@@ -120,11 +120,17 @@ final class ContextScan: Sendable {
     private func scan() async throws -> ContextTree {
         environment.events.send(.started(info, at: environment.now()))
         do {
-            let tree = try await blocking { try self.scanBlocking() }
+            let cancellation = CancellationFlag()
+            let tree = try await withTaskCancellationHandler {
+                try await blocking { try self.scanBlocking(cancellation) }
+            } onCancel: {
+                cancellation.cancel()
+            }
             environment.events.send(.completed(info.id, .succeeded, at: environment.now()))
             return tree
         } catch {
-            environment.events.send(.completed(info.id, .failed(message: "\(error)"), at: environment.now()))
+            let outcome: VertexOutcome = error is CancellationError ? .cancelled : .failed(message: "\(error)")
+            environment.events.send(.completed(info.id, outcome, at: environment.now()))
             throw error
         }
     }

@@ -9,7 +9,7 @@ import OCI
 
 extension ContextScan {
     /// Scans on the calling thread.
-    func scanBlocking() throws -> ContextTree {
+    func scanBlocking(_ cancellation: CancellationFlag) throws -> ContextTree {
         guard let directory = environment.directories[op.name] else {
             throw BuildOpsError(.invalidRequest, "the build names no directory \"\(op.name)\"")
         }
@@ -30,15 +30,28 @@ extension ContextScan {
             throw BuildOpsError(.invalidRequest, ".dockerignore: \(error)")
         }
         let known = try environment.fileDigests.load(directory.path.description)
-        var scanner = ContextScanner(root: root, ignore: ignore, followPaths: op.followPaths, known: known)
+        var scanner = ContextScanner(
+            root: root,
+            ignore: ignore,
+            followPaths: op.followPaths,
+            known: known,
+            checkCancellation: cancellation.check
+        )
         let tree = try scanner.scan()
-        if scanner.remembered != known {
-            // What other builds of this directory read is kept; what was not seen goes when it no longer fits.
-            try environment.fileDigests.save(
-                directory.path.description,
-                scanner.remembered.merging(op.followPaths.isEmpty ? [:] : known, uniquingKeysWith: { new, _ in new })
-            )
-        }
+        let next = digestsToKeep(known, scanner.remembered, sawEverything: op.followPaths.isEmpty)
+        if next != known { try environment.fileDigests.save(directory.path.description, next) }
         return tree
     }
+}
+
+/// What this build read, and what other builds of the same directory did: as long as that is not mostly of files that are
+/// gone.
+func digestsToKeep(
+    _ known: [FileFingerprint: Digest],
+    _ remembered: [FileFingerprint: Digest],
+    sawEverything: Bool
+) -> [FileFingerprint: Digest] {
+    if sawEverything { return remembered }
+    let all = remembered.merging(known, uniquingKeysWith: { new, _ in new })
+    return all.count <= 10_000 + 4 * remembered.count ? all : remembered
 }

@@ -3,13 +3,14 @@
 
 import BuildCache
 import DockerfileSyntax
+import Glibc
 import LinuxSystem
 import OCI
 
 /// Reads a directory that steps copy from: one `stat` for a file that was read before, its bytes only when it changed.
 struct ContextScanner {
     /// Times closer to the scan than this are not trusted: the file may change again within one tick of its clock.
-    private static let clockGranularity: Int64 = 20_000_000
+    private static let clockGranularity: UInt32 = 20_000_000
 
     private let root: SharedFD
     private let ignore: IgnoreMatcher
@@ -17,16 +18,24 @@ struct ContextScanner {
     private var needsEverything = false
     private let known: [FileFingerprint: Digest]
     private let started = FileTime.now
+    private let checkCancellation: () throws -> Void
     /// To be remembered for the next scan.
     private(set) var remembered: [FileFingerprint: Digest] = [:]
     private(set) var hashedFiles = 0
     private var directories: [RawPath: [ContextEntry]] = [:]
 
-    init(root: SharedFD, ignore: IgnoreMatcher, followPaths: [String], known: [FileFingerprint: Digest]) {
+    init(
+        root: SharedFD,
+        ignore: IgnoreMatcher,
+        followPaths: [String],
+        known: [FileFingerprint: Digest],
+        checkCancellation: @escaping () throws -> Void = {}
+    ) {
         self.root = root
         self.ignore = ignore
         selection = PathSelection(followPaths)
         self.known = known
+        self.checkCancellation = checkCancellation
     }
 
     mutating func scan() throws -> ContextTree {
@@ -45,7 +54,9 @@ struct ContextScanner {
     private mutating func scan(_ directory: CInt, _ path: RawPath, included: Bool) throws {
         var entries: [ContextEntry] = []
         for found in try readDirectory(directory).sorted(by: { $0.name < $1.name }) {
+            try checkCancellation()
             let child = path.appending(found.name)
+            try checkLength(child)
             let match = included ? PathSelection.Match.whole : selection.match(child)
             guard match != .none else { continue }
             let text = child.description
@@ -62,7 +73,7 @@ struct ContextScanner {
             } else if ignored {
                 continue
             }
-            if status.kind == .symlink, !included, !selection.isEverything { needsEverything = true }
+            if status.kind == .symlink, selection.leadsThrough(child) { needsEverything = true }
             entries.append(try entry(found.name, status, in: directory, child))
         }
         directories[path] = entries
@@ -115,7 +126,11 @@ struct ContextScanner {
             return digest
         }
         do throws(SystemError) {
-            let fd = try open(at: directory, name, [.readOnly, .noFollow])
+            // It may be a fifo by now, which must not be waited for.
+            let fd = try open(at: directory, name, [.readOnly, .noFollow, .nonBlocking])
+            guard try LinuxSystem.status(of: fd.raw).kind == .regular else {
+                throw SystemError(errno: ESTALE, operation: "read", path: path.description)
+            }
             let digest = try contentDigest(of: fd.raw)
             hashedFiles += 1
             // Only a file that stood still while it was read, and for long enough before, is remembered.
@@ -132,10 +147,14 @@ struct ContextScanner {
     }
 
     private func isSettled(_ status: FileStatus) -> Bool {
-        let age =
-            (started.seconds - status.changed.seconds) * 1_000_000_000
-            + Int64(started.nanoseconds) - Int64(status.changed.nanoseconds)
-        return age > Self.clockGranularity
+        // A file system may tell any time at all, so nothing is computed with it.
+        var limit = started
+        if limit.nanoseconds < Self.clockGranularity {
+            limit.seconds -= 1
+            limit.nanoseconds += 1_000_000_000
+        }
+        limit.nanoseconds -= Self.clockGranularity
+        return status.changed < limit
     }
 }
 

@@ -45,7 +45,13 @@ public final class ContextTree: Sendable {
         var components = path.components
         guard let name = components.popLast() else { return nil }
         let parent = components.reduce(RawPath("")) { $0.appending($1) }
-        return directories[parent]?.first { $0.name == name }
+        guard let entries = directories[parent] else { return nil }
+        var (low, high) = (0, entries.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].name < name { low = middle + 1 } else { high = middle }
+        }
+        return low < entries.count && entries[low].name == name ? entries[low] : nil
     }
 }
 

@@ -18,7 +18,7 @@ struct CopySource {
 extension SourceTree {
     /// What a copy's source path names: one entry, or those that its wildcards match, in byte order.
     func sources(of copy: FileCopy) throws -> [CopySource] {
-        let pattern = RawPath(copy.source)
+        let pattern = try checkedPath(copy.source)
         guard copy.allowsWildcards, GlobPattern.hasWildcard(copy.source) else {
             return [try source(pattern)]
         }
@@ -68,15 +68,16 @@ extension SourceTree {
     }
 
     /// The digest of everything that `sources` hold: what a copy of them is made of.
-    func digest(of sources: [CopySource]) throws -> Digest {
+    func digest(of sources: [CopySource], checkCancellation: () throws -> Void = {}) throws -> Digest {
         var hasher = Digest.Hasher()
         for source in sources {
             hasher.update("source \(source.name.bytes.count):")
             hasher.update(source.name.bytes)
             if source.status.kind == .directory {
                 let fd = try openInRoot(root, source.path, [.directory], resolve: [.inRoot, .noSymlinks])
-                record(RawPath("."), source.status, target: nil, digest: nil).hash(into: &hasher)
-                try hash(source.path, fd.raw, RawPath(""), &hasher)
+                // Only what it holds is copied, so nothing of the directory itself counts.
+                hasher.update("directory\n")
+                try hash(source.path, fd.raw, RawPath(""), &hasher, checkCancellation)
             } else {
                 let fd = try openInRoot(root, parentPath(source.path), [.directory], resolve: [.inRoot, .noSymlinks])
                 try hash(
@@ -96,15 +97,18 @@ extension SourceTree {
         _ path: RawPath,
         _ directory: CInt,
         _ shown: RawPath,
-        _ hasher: inout Digest.Hasher
+        _ hasher: inout Digest.Hasher,
+        _ checkCancellation: () throws -> Void
     ) throws {
         for name in try names(path, directory) {
+            try checkCancellation()
             let child = path.appending(name)
+            try checkLength(child)
             guard let status = try status(child) else { continue }
             try hash(child, name, shown.appending(name), status, in: directory, &hasher)
             if status.kind == .directory {
                 let fd = try open(at: directory, name, [.directory, .noFollow])
-                try hash(child, fd.raw, shown.appending(name), &hasher)
+                try hash(child, fd.raw, shown.appending(name), &hasher, checkCancellation)
             }
         }
     }
@@ -134,5 +138,13 @@ extension SourceTree {
             record.gid = 0
         }
         return record
+    }
+}
+
+/// Bounds how deep a tree is: reading one takes stack and a descriptor for each level.
+func checkLength(_ path: RawPath) throws {
+    // The kernel's PATH_MAX.
+    guard path.bytes.count < 4096 else {
+        throw BuildOpsError(.invalidRequest, "the path \"\(RawPath(bytes: path.bytes.prefix(200)))…\" is too long")
     }
 }

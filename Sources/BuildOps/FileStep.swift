@@ -41,10 +41,16 @@ struct FileStep {
         let memory = environment.selectionDigests
         if case .tree = input.content, let known = try await blocking({ try memory.load(key) }) { return known }
         let source = try await open(input)
-        return try await blocking {
-            let digest = try source.digest(of: try source.sources(of: copy))
-            if case .tree = input.content { try memory.save(key, digest) }
-            return digest
+        let cancellation = CancellationFlag()
+        return try await withTaskCancellationHandler {
+            try await blocking {
+                let sources = try source.sources(of: copy)
+                let digest = try source.digest(of: sources, checkCancellation: cancellation.check)
+                if case .tree = input.content { try memory.save(key, digest) }
+                return digest
+            }
+        } onCancel: {
+            cancellation.cancel()
         }
     }
 
@@ -88,7 +94,7 @@ struct FileStep {
         let pending = try snapshotter.begin()
         let tree = try snapshotter.readTree(base)
         try snapshotter.copyRootMetadata(from: base, to: pending)
-        let target = LayerTarget(layer: pending.directory.raw, base: tree.root.raw)
+        let target = LayerTarget(layer: pending.directory, base: tree.root)
         target.rootTime = try status(of: pending.directory.raw).modified
         var changed = false
         for action in op.actions {
@@ -108,17 +114,16 @@ struct FileStep {
 
     private func makeDirectory(_ make: FileMakeDirectory, _ target: LayerTarget) throws {
         let owner = try make.owner.map { try OwnerLookup(root: target.base).owner($0.text) }
-        let path = try target.resolve(RawPath(make.path))
+        let path = try target.resolve(try checkedPath(make.path))
         if let there = try target.status(path), there.kind == .directory { return }
         try target.ensureDirectory(path, owner: owner, permissions: make.permissions)
     }
 
     private func makeFile(_ make: FileMakeFile, _ target: LayerTarget) throws {
-        var path = try target.resolve(RawPath(make.path))
+        let path = try target.resolve(try checkedPath(make.path))
         if let there = try target.status(path), there.kind == .directory {
             throw BuildOpsError(.conflict, "cannot replace the directory /\(path) with a file")
         }
-        if path.isEmpty { path = RawPath(make.path) }
         let parent = parentPath(path)
         try target.ensureDirectory(parent, owner: nil)
         let directory = try openInRoot(target.layer, parent, [.directory], resolve: [.inRoot, .noSymlinks])
@@ -150,14 +155,18 @@ struct FileStep {
             checkCancellation: cancellation.check,
             progress: { _ in }
         )
-        let endsInSlash = copy.destination.hasSuffix("/") || copy.destinationIsDirectory || items.count > 1
-        let destination = try target.resolve(RawPath(copy.destination))
+        let written = try checkedPath(copy.destination)
+        let endsInSlash =
+            copy.destinationIsDirectory || items.count > 1 || written.bytes.last == UInt8(ascii: "/")
+            || written.bytes.suffix(2) == Array("/.".utf8)
+        let destination = try target.resolve(written)
+        var unpackedChanged = false
         for item in items {
             if copy.unpacksArchives, item.status.kind == .regular,
                 let compression = try ArchiveSource(source, item).compression()
             {
                 try target.ensureDirectory(destination, owner: owner, permissions: copy.permissions ?? 0o755)
-                try ArchiveSource(source, item).unpack(
+                let isUnchanged = try ArchiveSource(source, item).unpack(
                     compression,
                     into: destination,
                     base: base,
@@ -167,6 +176,7 @@ struct FileStep {
                     owner: owner,
                     cancellation: cancellation
                 )
+                if !isUnchanged { unpackedChanged = true }
                 continue
             }
             var path = destination
@@ -176,8 +186,17 @@ struct FileStep {
             }
             try copier.copy(item, to: path)
         }
-        return copier.sourceChanged
+        return copier.sourceChanged || unpackedChanged
     }
+}
+
+/// A path of the Dockerfile; one with a NUL inside would mean another file to the kernel.
+func checkedPath(_ text: String) throws -> RawPath {
+    let path = RawPath(text)
+    guard !path.containsNUL else {
+        throw BuildOpsError(.invalidRequest, "the path \"\(text.replacing("\0", with: "\\0"))\" holds a NUL byte")
+    }
+    return path
 }
 
 /// Tells a blocking thread that its task was cancelled.

@@ -8,15 +8,17 @@ import LinuxSystem
 /// Paths are as in `SourceTree`. Directories that Galley makes by itself get their parent's times, so that equal inputs
 /// give equal layers.
 final class LayerTarget {
-    let layer: CInt
+    var layer: CInt { layerRoot.raw }
     /// Root of the merged layers below.
-    let base: CInt
+    var base: CInt { baseRoot.raw }
+    private let layerRoot: SharedFD
+    private let baseRoot: SharedFD
     /// Directories of the layer and the times they get at the end.
     private var directoryTimes: [RawPath: FileTime] = [:]
 
-    init(layer: CInt, base: CInt) {
-        self.layer = layer
-        self.base = base
+    init(layer: SharedFD, base: SharedFD) {
+        layerRoot = layer
+        baseRoot = base
     }
 
     /// What a later step would see at `path`, which has no symlink before its last component.
@@ -85,12 +87,15 @@ final class LayerTarget {
         return false
     }
 
-    func setTime(_ path: RawPath, _ time: FileTime) { directoryTimes[path] = time }
+    /// The directory gets the time at the end; with `replacing: false` only if none was set.
+    func setTime(_ path: RawPath, _ time: FileTime, replacing: Bool = true) {
+        if replacing || directoryTimes[path] == nil { directoryTimes[path] = time }
+    }
 
     /// Sets the directories' times, which every change below them has moved. Deepest first.
     func finish() throws {
         for (path, time) in directoryTimes.sorted(by: { $0.key.bytes.count > $1.key.bytes.count }) {
-            try setTimes(at: layer, path, time)
+            if path.isEmpty { try setTimes(of: layer, time) } else { try setTimes(at: layer, path, time) }
         }
         if directoryTimes[RawPath("")] == nil, let time = rootTime { try setTimes(of: layer, time) }
     }

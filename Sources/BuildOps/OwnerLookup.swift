@@ -34,10 +34,14 @@ struct OwnerLookup {
                 gid = found
             }
         }
+        // To the kernel this number means "leave it as it is".
+        guard uid != .max, gid != .max else {
+            throw BuildOpsError(.unknownUser, "\"\(text)\" is not an owner: numbers end at \(UInt32.max - 1)")
+        }
         return (uid, gid)
     }
 
-    private func fields(of name: String, in file: String) throws -> [Substring]? {
+    private func fields(of name: String, in file: String) throws -> [String]? {
         let fd: OwnedFD
         do throws(SystemError) {
             fd = try openInRoot(root, RawPath(file), [.readOnly, .nonBlocking])
@@ -46,10 +50,11 @@ struct OwnerLookup {
             throw error
         }
         guard try status(of: fd.raw).kind == .regular else { return nil }
-        let text = String(decoding: try readAll(fd.raw, limit: 8 << 20, path: file), as: UTF8.self)
-        for line in text.split(separator: "\n") {
-            let fields = line.split(separator: ":", omittingEmptySubsequences: false)
-            if fields.first.map(String.init) == name { return fields }
+        // Bytes: a line end or a colon may be one grapheme with what follows it.
+        for line in try readAll(fd.raw, limit: 8 << 20, path: file).split(separator: UInt8(ascii: "\n")) {
+            let fields = line.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+            guard fields.first?.elementsEqual(name.utf8) == true else { continue }
+            return fields.map { String(decoding: $0, as: UTF8.self) }
         }
         return nil
     }

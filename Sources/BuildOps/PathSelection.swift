@@ -25,7 +25,18 @@ struct PathSelection {
         self.patterns = compiled
         // A symlink may lead anywhere in the context, so a path through one cannot be narrowed; the scan sees to that.
         isEverything =
-            patterns.isEmpty || zip(split, compiled).contains { $0.isEmpty || $0.count != $1.count }
+            patterns.isEmpty
+            || zip(split, compiled).contains { $0.isEmpty || $0.contains("..") || $0.count != $1.count }
+    }
+
+    /// Whether a step reads the path itself, or through it: then, if it is a symlink, what it points to.
+    func leadsThrough(_ path: RawPath) -> Bool {
+        if isEverything { return false }
+        let components = path.components.map(\.description)
+        return patterns.contains { pattern in
+            pattern.count >= components.count
+                && components.indices.allSatisfy { pattern[$0].matches(components[$0]) }
+        }
     }
 
     func match(_ path: RawPath) -> Match {

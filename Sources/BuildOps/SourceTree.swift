@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import BuildCache
 import LinuxSystem
 import OCI
 
@@ -17,6 +18,8 @@ protocol SourceTree: Sendable {
     func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath]
     /// Digest of a regular file's bytes and attributes.
     func digest(_ path: RawPath, _ name: RawPath, in directory: CInt) throws -> Digest
+    /// Whether what lies at `path` now is what `digest` and the step's key were made of.
+    func isUnchanged(_ path: RawPath, _ status: FileStatus) -> Bool
     /// What to say when there is nothing at `path`.
     func missing(_ path: String) -> BuildOpsError
 }
@@ -34,6 +37,8 @@ struct StageSource: SourceTree {
     }
 
     func linkTarget(_ path: RawPath) throws -> RawPath { try readLink(at: root, path) }
+
+    func isUnchanged(_ path: RawPath, _ status: FileStatus) -> Bool { true }
 
     func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath] {
         try readDirectory(directory).map(\.name).sorted()
@@ -67,6 +72,13 @@ struct ContextSource: SourceTree {
 
     func linkTarget(_ path: RawPath) throws -> RawPath {
         context.entry(path)?.linkTarget ?? RawPath("")
+    }
+
+    func isUnchanged(_ path: RawPath, _ status: FileStatus) -> Bool {
+        guard let seen = context.entry(path)?.status else { return false }
+        // A directory's times and size change with names that no step reads.
+        if seen.kind == .directory { return status.kind == .directory && status.permissions == seen.permissions }
+        return seen.kind == status.kind && FileFingerprint(seen) == FileFingerprint(status)
     }
 
     func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath] {

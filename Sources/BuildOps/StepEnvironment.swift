@@ -66,6 +66,9 @@ public actor Slots {
 
     public init(_ count: Int) { free = count }
 
+    var freeCount: Int { free }
+    var waitingCount: Int { waiting.count }
+
     /// Runs `body` when a place is free; gives up the wait when the task is cancelled.
     public func run<R: Sendable>(_ body: @Sendable () async throws -> R) async throws -> R {
         try await acquire()

@@ -14,6 +14,8 @@ final class TreeCopier {
     private let checkCancellation: () throws -> Void
     /// Where each file with several names was copied to.
     private var links: [LinkKey: RawPath] = [:]
+    /// The same by place, for a copy that something else replaces.
+    private var linkPlaces: [RawPath: LinkKey] = [:]
     /// A file differed from what the scan saw: the result must not be remembered under the scan's digest.
     private(set) var sourceChanged = false
 
@@ -44,17 +46,12 @@ final class TreeCopier {
         let parent = parentPath(destination)
         try target.ensureDirectory(parent, owner: owner, permissions: permissions ?? 0o755)
         if item.status.kind == .directory {
-            let created: Bool
-            if destination.isEmpty {
-                created = false
-            } else {
-                created = try target.makeOrTakeOver(destination)
-            }
+            // As in BuildKit a directory that is made here has nothing of the source's own metadata, and one that was there
+            // keeps its own: only the content is copied.
+            try target.ensureDirectory(destination, owner: owner, permissions: permissions ?? 0o755)
             let from = try openInRoot(source.root, item.path, [.directory], resolve: [.inRoot, .noSymlinks])
             let to = try openLayer(destination)
             try copyContent(item.path, from.raw, destination, to.raw)
-            // A directory that was there before keeps its own metadata; only its content is added to.
-            if created { try copyMetadata(item.status, from: from.raw, to: to.raw, destination) }
         } else {
             let from = try openInRoot(
                 source.root,
@@ -88,6 +85,7 @@ final class TreeCopier {
         for name in try source.names(path, from) {
             try checkCancellation()
             let child = path.appending(name)
+            try checkLength(child)
             guard let status = try statusIfPresent(at: from, name) else {
                 sourceChanged = true
                 continue
@@ -105,6 +103,7 @@ final class TreeCopier {
         _ newName: RawPath,
         _ to: CInt
     ) throws {
+        if !source.isUnchanged(path, status) { sourceChanged = true }
         switch status.kind {
         case .directory:
             _ = try target.makeOrTakeOver(destination)
@@ -133,7 +132,11 @@ final class TreeCopier {
             try makeSpecial(status, destination, newName, to)
             try restore(status, newName, to, setsPermissions: true)
         }
-        if status.links > 1 { links[LinkKey(device: status.device, inode: status.inode)] = destination }
+        if status.links > 1 {
+            let key = LinkKey(device: status.device, inode: status.inode)
+            links[key] = destination
+            linkPlaces[destination] = key
+        }
     }
 
     /// Removes a file of this layer that is in the way; a directory there, in the layer or below, is an error.
@@ -146,7 +149,9 @@ final class TreeCopier {
                 nextStep: "end the destination with a slash to copy into the directory"
             )
         }
-        if try statusIfPresent(at: to, name) != nil { try removeFile(at: to, name) }
+        guard try statusIfPresent(at: to, name) != nil else { return }
+        try removeFile(at: to, name)
+        if let key = linkPlaces.removeValue(forKey: destination) { links[key] = nil }
     }
 
     private func copyFile(
@@ -160,8 +165,7 @@ final class TreeCopier {
         let input = try open(at: from, name, [.readOnly, .noFollow, .nonBlocking])
         let output = try open(at: to, newName, [.writeOnly, .create, .exclusive], mode: 0o600)
         try copyBytes(input.raw, output.raw, status)
-        let after = try LinuxSystem.status(of: input.raw)
-        if let seen = try source.status(path), FileIdentity(seen) != FileIdentity(after) { sourceChanged = true }
+        if !source.isUnchanged(path, try LinuxSystem.status(of: input.raw)) { sourceChanged = true }
         let (uid, gid) = ownership(status)
         try setOwner(of: output.raw, uid: uid, gid: gid)
         try setPermissions(of: output.raw, permissions ?? status.permissions)
@@ -202,6 +206,9 @@ final class TreeCopier {
     }
 
     private func makeSpecial(_ status: FileStatus, _ destination: RawPath, _ name: RawPath, _ to: CInt) throws {
+        guard !status.isWhiteout else {
+            throw BuildOpsError(.conflict, "cannot copy /\(destination): a device 0/0 means a removed file in a layer")
+        }
         let type: UInt32 =
             switch status.kind {
             case .characterDevice: UInt32(S_IFCHR)
@@ -244,20 +251,5 @@ final class TreeCopier {
         try LinuxSystem.setPermissions(of: to, permissions ?? status.permissions)
         try copyExtendedAttributes(from: from, to: to)
         target.setTime(path, status.modified)
-    }
-}
-
-/// What tells that a file is still the one that was scanned.
-private struct FileIdentity: Equatable {
-    var inode: UInt64
-    var size: Int64
-    var modified: FileTime
-    var changed: FileTime
-
-    init(_ status: FileStatus) {
-        inode = status.inode
-        size = status.size
-        modified = status.modified
-        changed = status.changed
     }
 }

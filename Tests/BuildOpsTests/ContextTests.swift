@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildCache
+import BuildDefinition
+import DockerfileSyntax
+import GalleyTesting
+import LinuxSystem
+import OCI
+import Testing
+
+@testable import BuildOps
+
+@Suite(.timeLimit(.minutes(2))) struct ContextTests {
+    private func paths(_ tree: ContextTree) -> [String] {
+        tree.directories.flatMap { path, entries in entries.map { path.appending($0.name).description } }.sorted()
+    }
+
+    @Test(
+        arguments: [
+            ([], [], ["d", "d/a", "d/e", "d/e/b", "l", "top"]),
+            (["d"], [], ["l", "top"]),
+            (["d", "!d/e/b"], [], ["d", "d/e", "d/e/b", "l", "top"]),
+            (["*", "!d/a"], [], ["d", "d/a"]),
+            (["**/b"], [], ["d", "d/a", "d/e", "l", "top"]),
+            ([], ["d/e"], ["d", "d/e", "d/e/b"]),
+            ([], ["d/*", "nothing"], ["d", "d/a", "d/e", "d/e/b"]),
+            ([], ["to?"], ["top"]),
+            ([], ["."], ["d", "d/a", "d/e", "d/e/b", "l", "top"]),
+            ([], ["d/../top"], ["d", "d/a", "d/e", "d/e/b", "l", "top"]),
+            ([], ["l/x"], ["d", "d/a", "d/e", "d/e/b", "l", "top"]),
+            (["top"], ["top"], []),
+        ] as [([String], [String], [String])]
+    )
+    func selects(ignore: [String], follow: [String], expected: [String]) throws {
+        let kitchen = try TestKitchen()
+        let path = try kitchen.directory("mkdir -p d/e; touch d/a d/e/b top; ln -s d/e l")
+        #expect(paths(try kitchen.scan(path, ignore: ignore, follow: follow)) == expected)
+    }
+
+    /// A directory that is wanted whole holds a symlink that another path leads through.
+    @Test func pathThroughASymlinkOfAWholeDirectory() async throws {
+        let kitchen = try TestKitchen()
+        let path = try kitchen.directory("mkdir d other; echo -n x > other/f; ln -s ../other d/l")
+        let tree = try kitchen.scan(path, follow: ["d", "d/l/f"])
+        #expect(tree.entry("other/f") != nil)
+        let narrow = try kitchen.scan(path, follow: ["d"])
+        #expect(narrow.entry("other/f") == nil)
+    }
+
+    /// A directory that would block or fail when it is entered: a FUSE-less stand-in is a name that changes its kind.
+    @Test func ignoredFilesAreNotRead() throws {
+        let kitchen = try TestKitchen()
+        let path = try kitchen.directory("mkdir secret; echo -n x > secret/f; mkfifo pipe; touch -a -d @5 secret/f")
+        let tree = try kitchen.scan(path, ignore: ["secret", "pipe"])
+        #expect(paths(tree).isEmpty)
+        let withFifo = try kitchen.scan(path, ignore: ["secret"])
+        #expect(paths(withFifo) == ["pipe"])
+    }
+
+    private func scanner(_ path: RawPath, _ known: [FileFingerprint: Digest]) throws -> ContextScanner {
+        ContextScanner(
+            root: try open(path, [.directory]).shared(),
+            ignore: try IgnoreMatcher([]),
+            followPaths: [],
+            known: known
+        )
+    }
+
+    /// Makes the directory's files old enough to be trusted: a new inode change time, then a file system clock tick.
+    private func settle(_ path: RawPath) throws {
+        while FileTime.now < FileTime(seconds: FileTime.now.seconds, nanoseconds: 30_000_000) {}
+        let start = FileTime.now
+        var now = start
+        while (now.seconds - start.seconds) * 1_000_000_000 + Int64(now.nanoseconds) - Int64(start.nanoseconds)
+            < 60_000_000
+        {
+            now = .now
+        }
+    }
+
+    @Test func secondScanReadsNothing() throws {
+        let kitchen = try TestKitchen()
+        let path = try kitchen.directory("mkdir d; for i in $(seq 50); do echo $i > d/$i; done")
+        try settle(path)
+        var first = try scanner(path, [:])
+        let tree = try first.scan()
+        #expect(first.hashedFiles == 50)
+        #expect(first.remembered.count == 50)
+        var second = try scanner(path, first.remembered)
+        #expect(try second.scan().digest == tree.digest)
+        #expect(second.hashedFiles == 0)
+        #expect(second.remembered == first.remembered)
+        // Through the store, as builds do.
+        let stored = try kitchen.scan(path)
+        #expect(stored.digest == tree.digest)
+        #expect(try FileDigestMemory(kitchen.database).load(path.description) == first.remembered)
+    }
+
+    @Test func equalSizeAndTimeButOtherBytes() throws {
+        let kitchen = try TestKitchen()
+        let path = try kitchen.directory("echo aaaa > f; touch -d @1000 f")
+        try settle(path)
+        var first = try scanner(path, [:])
+        let before = try first.scan().digest
+        #expect(first.remembered.count == 1)
+        try kitchen.scratch.shell("cd '\(path)'; echo bbbb > f; touch -d @1000 f")
+        var second = try scanner(path, first.remembered)
+        #expect(try second.scan().digest != before)
+        #expect(second.hashedFiles == 1)
+        // Another inode with the old one's times.
+        try kitchen.scratch.shell("cd '\(path)'; echo cccc > g; touch -d @1000 g; mv g f")
+        var third = try scanner(path, second.remembered)
+        #expect(try third.scan().digest != before)
+    }
+
+    @Test func fileChangedJustNowIsNotRemembered() throws {
+        let kitchen = try TestKitchen()
+        let path = try kitchen.directory("")
+        try replaceFile(path.appending("f"), Array("x".utf8))
+        var scanner = try scanner(path, [:])
+        _ = try scanner.scan()
+        #expect(scanner.hashedFiles == 1)
+        #expect(scanner.remembered.isEmpty)
+    }
+
+    /// What a change of the context must and must not change.
+    @Test(arguments: [
+        ("echo 2 > f", true), ("chmod 600 f", true), ("ln -sf y l", true), ("touch n", true), ("mv f g", true),
+        ("rm f", true),
+        ("mkdir e", true), ("rm -r d; touch d", true), ("chmod 700 d", true), ("setfattr -n user.a -v b f", true),
+        ("touch f", false), ("touch .", false), ("chmod 700 .", false), ("cp f t; mv t f", false),
+    ]) func digestOfTheTree(change: String, matters: Bool) throws {
+        let kitchen = try TestKitchen()
+        let script = "echo 1 > f; ln -s x l; mkdir d; touch d/x"
+        let before = try kitchen.scan(try kitchen.directory(script)).digest
+        let after = try kitchen.scan(try kitchen.directory("\(script)\n\(change)")).digest
+        #expect((before != after) == matters)
+    }
+
+    /// Names that read the same as text are still two names.
+    @Test func invalidNamesAreNotConfused() throws {
+        let kitchen = try TestKitchen()
+        let tree = try kitchen.scan(try kitchen.directory(#"echo -n 1 > $'a\xff'; echo -n 2 > $'a\xfe'"#))
+        let first = tree.entry(RawPath(bytes: [0x61, 0xff]))?.digest
+        let second = tree.entry(RawPath(bytes: [0x61, 0xfe]))?.digest
+        #expect(first == .sha256("1"))
+        #expect(second == .sha256("2"))
+        #expect(tree.entry("a\u{fffd}") == nil)
+        let swapped = try kitchen.scan(try kitchen.directory(#"echo -n 2 > $'a\xff'; echo -n 1 > $'a\xfe'"#))
+        #expect(swapped.digest != tree.digest)
+    }
+
+    // MARK: Changes between scan and copy
+
+    @Test(
+        .enabled(if: isRoot),
+        arguments: [
+            ("echo longer > s/f", true), ("echo 2 > s/f", true), ("rm s/f", true), ("chmod 600 s/f", true),
+            ("rm s/f; mkfifo s/f", true),
+            ("rm s/f; ln -s /etc/passwd s/f", true), ("chmod 700 s/d", true), ("ln -sfn y s/l", true),
+            ("touch s/new", false),
+            ("touch s/d", false), ("truncate -s 100M s/f", true),
+        ]
+    ) func changeIsNoticed(change: String, matters: Bool) async throws {
+        let kitchen = try TestKitchen()
+        let path = try kitchen.directory("mkdir -p s/d; echo 1 > s/f; ln -s x s/l")
+        let context = kitchen.value(try kitchen.scan(path))
+        try kitchen.scratch.shell("cd '\(path)'; \(change)")
+        let result = try await kitchen.run([copying("/s", "/n")], base: try kitchen.stage(""), source: context)
+        #expect(result.sourceChanged == matters)
+        #expect(try !kitchen.list(result.layers).contains { $0.contains("new") || $0.contains("root:") })
+    }
+
+    /// Another process swaps a directory for a symlink that leads out: refused, and nothing of outside is copied.
+    @Test(.enabled(if: isRoot), arguments: ["/s", "/s/d", "/s/d/f", "/"])
+    func directorySwappedForASymlink(source: String) async throws {
+        let kitchen = try TestKitchen()
+        let path = try kitchen.directory("mkdir -p s/d out/d; echo 1 > s/d/f; echo outside > out/d/f; mv out ../out")
+        let context = kitchen.value(try kitchen.scan(path))
+        for swap in ["rm -r s/d; ln -s ../../out/d s/d", "rm -r s; ln -s \(kitchen.scratch.path)/out s"] {
+            try kitchen.scratch.shell("cd '\(path)'; \(swap)")
+            let stage = try kitchen.stage("")
+            let result = try? await kitchen.run([copying(source, "/n")], base: stage, source: context)
+            if let result {
+                #expect(result.sourceChanged)
+                #expect(try !kitchen.list(result.layers).contains { $0.contains("outside") })
+            }
+        }
+    }
+
+    @Test func copyOfALargeDirectoryIsNotQuadratic() throws {
+        let kitchen = try TestKitchen()
+        func time(_ count: Int) throws -> Duration {
+            let tree = try kitchen.scan(try kitchen.directory("mkdir s; cd s; seq -w \(count) | xargs touch"))
+            let source = ContextSource(context: tree)
+            let copy = FileCopy(input: 0, source: "/s", destination: "/")
+            return try ContinuousClock().measure { _ = try source.digest(of: try source.sources(of: copy)) }
+        }
+        let small = try time(2000)
+        let large = try time(20_000)
+        #expect(large < small * 40, "\(small) for 2,000 files, \(large) for 20,000")
+    }
+
+    @Test func veryDeepTreesAreAnError() throws {
+        let kitchen = try TestKitchen()
+        let path = try kitchen.directory("")
+        var directory = try open(path, [.directory]).shared()
+        for _ in 0..<2500 {
+            try makeDirectory(at: directory.raw, "d")
+            directory = try open(at: directory.raw, "d", [.directory]).shared()
+        }
+        #expect(throws: (any Error).self) { try kitchen.scan(path) }
+    }
+
+    @Test func memoryOfDigestsIsBounded() {
+        func prints(_ range: Range<UInt64>) -> [FileFingerprint: Digest] {
+            Dictionary(
+                uniqueKeysWithValues: range.map {
+                    (
+                        FileFingerprint(
+                            device: 1,
+                            inode: $0,
+                            size: 0,
+                            modifiedSeconds: 0,
+                            modifiedNanoseconds: 0,
+                            changedSeconds: 0,
+                            changedNanoseconds: 0
+                        ), Digest.sha256("")
+                    )
+                }
+            )
+        }
+        #expect(digestsToKeep(prints(0..<10), prints(5..<15), sawEverything: false).count == 15)
+        #expect(digestsToKeep(prints(0..<10), prints(5..<15), sawEverything: true).count == 10)
+        #expect(digestsToKeep(prints(100..<20_000), prints(0..<10), sawEverything: false).count == 10)
+    }
+}

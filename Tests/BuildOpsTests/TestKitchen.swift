@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildCache
+import BuildDefinition
+import Content
+import DockerfileSyntax
+import Executor
+import GalleyTesting
+import LinuxSystem
+import OCI
+import Snapshots
+import Solver
+import Synchronization
+
+@testable import BuildOps
+
+/// A store in a scratch directory, and file steps over it.
+final class TestKitchen: SolverEventSink {
+    private struct NoExecutor: ProcessExecutor {
+        func run(_ spec: ProcessSpec, root: RootTree, io: ProcessIO, scratch: RawPath) async throws -> ProcessExit {
+            throw BuildOpsError(.invalidRequest, "nothing runs in these tests")
+        }
+    }
+
+    let scratch: ScratchDirectory
+    let database: MetadataDatabase
+    let snapshots: OverlaySnapshotter
+    let root: StoreRoot
+    private let serial = Mutex(0)
+
+    init() throws {
+        scratch = try ScratchDirectory()
+        root = try StoreRoot(scratch.file("store"))
+        database = try MetadataDatabase(
+            path: scratch.file("store/galley.db").description,
+            schemas: [OverlaySnapshotter.schema, BuildCacheSchema.schema]
+        )
+        snapshots = OverlaySnapshotter(root, database)
+    }
+
+    func send(_ event: SolverEvent) {}
+
+    func environment(_ context: RawPath = "/nonexistent") -> StepEnvironment {
+        StepEnvironment(
+            root: root,
+            snapshotter: snapshots,
+            executor: NoExecutor(),
+            events: self,
+            now: { EventTime(nanoseconds: 0) },
+            fileDigests: FileDigestMemory(database),
+            selectionDigests: SelectionDigestMemory(database),
+            directories: ["context": .init(path: context)],
+            images: { _, _ in preconditionFailure("no images here") },
+            commandSlots: Slots(1)
+        )
+    }
+
+    private func number() -> Int {
+        serial.withLock { value in
+            value += 1
+            return value
+        }
+    }
+
+    /// A layer that a script fills.
+    func layer(_ script: String) throws -> SnapshotID {
+        let pending = try snapshots.begin()
+        try scratch.shell("umask 022; cd '\(pending.directoryPath)'\n\(script)")
+        return try snapshots.publish(pending)
+    }
+
+    func stage(_ script: String) throws -> StepValue {
+        let id = try layer(script)
+        return StepValue(identity: CacheKey(.sha256("stage \(id)")), content: .tree(LayerStack([id])))
+    }
+
+    /// A directory that a script fills.
+    func directory(_ script: String) throws -> RawPath {
+        let path = scratch.file("context-\(number())")
+        try makeDirectory(path)
+        try scratch.shell("umask 022; cd '\(path)'\n\(script)")
+        return path
+    }
+
+    func scan(_ path: RawPath, ignore: [String] = [], follow: [String] = []) throws -> ContextTree {
+        let op = LocalOp(name: "context", followPaths: follow, excludePatterns: ignore)
+        let info = VertexInfo(id: VertexID(.sha256("context")), name: "context")
+        return try ContextScan(op, info, environment(path)).scanBlocking(CancellationFlag())
+    }
+
+    func context(_ script: String, ignore: [String] = [], follow: [String] = []) throws -> StepValue {
+        value(try scan(try directory(script), ignore: ignore, follow: follow))
+    }
+
+    func value(_ tree: ContextTree) -> StepValue {
+        StepValue(identity: CacheKey(tree.digest), content: .directory(tree))
+    }
+
+    /// The layers of `base`, and what the actions made; their input 1 is `source`.
+    func run(_ actions: [FileAction], base: StepValue, source: StepValue) async throws -> FileStep.Result {
+        try await FileStep(FileOp(actions: actions, hasBase: true), environment()).run([base, source])
+    }
+
+    func list(_ layers: [SnapshotID], _ facts: ListedFacts = []) throws -> [String] {
+        try listTree(snapshots.readTree(layers).root, facts)
+    }
+
+    /// What the last of the layers holds by itself.
+    func listLast(_ layers: [SnapshotID], _ facts: ListedFacts = []) throws -> [String] {
+        try listTree(snapshots.layerDirectory(layers[layers.count - 1]), facts)
+    }
+}
+
+func copying(
+    _ source: String,
+    _ destination: String,
+    owner: String? = nil,
+    permissions: UInt32? = nil,
+    unpacks: Bool = false,
+    isDirectory: Bool = false
+) -> FileAction {
+    .copy(
+        FileCopy(
+            input: 1,
+            source: source,
+            destination: destination,
+            owner: owner.map { FileOwner($0) },
+            permissions: permissions,
+            unpacksArchives: unpacks,
+            destinationIsDirectory: isDirectory
+        )
+    )
+}
