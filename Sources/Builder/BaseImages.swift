@@ -15,13 +15,13 @@ struct BaseImages: ImageResolver {
     let events: StepEvents
     /// Asks registries even for what the local store has.
     let pulls: Bool
-    /// Names that registries gave are kept as what a build happened to need, not as what the user asked for.
-    let isImplicit: Bool
 
     func resolveImage(_ reference: Reference, platform: Platform) async throws -> ResolvedImage {
         try await events.step("[internal] load metadata for \(reference.withDefaultTag)") { _ in
             if !pulls, let local = try local(reference, platform) { return local }
-            return try await remote(reference, platform)
+            let (image, record) = try await remote(reference, platform)
+            try await remember(record)
+            return image
         }
     }
 
@@ -39,7 +39,11 @@ struct BaseImages: ImageResolver {
         )
     }
 
-    private func remote(_ reference: Reference, _ platform: Platform) async throws -> ResolvedImage {
+    /// Asks the registry. Documents are stored; the name is not, which the returned record is for.
+    func remote(
+        _ reference: Reference,
+        _ platform: Platform
+    ) async throws -> (image: ResolvedImage, record: ImageRecord) {
         let repository = client.repository(reference)
         let top = try await client.resolveManifest(reference)
         let topBytes = try await client.readManifest(reference, top)
@@ -75,43 +79,39 @@ struct BaseImages: ImageResolver {
                 nextStep: "ask for its platform with --platform \(config.platform), or use an image for \(platform)"
             )
         }
-        try await keep(reference, top, topBytes, descriptor, bytes, configBytes)
-        return ResolvedImage(
+        let store = store
+        let documents = (topBytes, bytes, configBytes)
+        let id = try await blocking {
+            _ = try store.content.store(documents.0)
+            _ = try store.content.store(documents.1)
+            return try store.content.store(documents.2)
+        }
+        let image = ResolvedImage(
             reference: reference,
             manifest: descriptor,
             configDigest: manifest.config.digest,
             config: config
         )
+        let record = ImageRecord(
+            reference: reference,
+            config: id,
+            manifest: descriptor,
+            repositoryDigest: top.digest,
+            size: 0,
+            updated: FileTime.now.seconds
+        )
+        return (image, record)
     }
 
-    /// Stores the documents and remembers the name, so that the next build asks nobody.
-    private func keep(
-        _ reference: Reference,
-        _ top: Descriptor,
-        _ topBytes: [UInt8],
-        _ descriptor: Descriptor,
-        _ bytes: [UInt8],
-        _ config: [UInt8]
-    ) async throws {
+    /// Keeps a name that a build needed, so that the next build asks nobody. A name that the user gave stays listed.
+    private func remember(_ record: ImageRecord) async throws {
         let store = store
-        let isImplicit = isImplicit
         try await blocking {
-            _ = try store.content.store(topBytes)
-            _ = try store.content.store(bytes)
-            let id = try store.content.store(config)
-            guard reference.digest == nil || reference.tag != nil || isImplicit else { return }
-            let known = try store.images.find(reference)
-            try store.images.set(
-                ImageRecord(
-                    reference: reference,
-                    config: id,
-                    manifest: descriptor,
-                    repositoryDigest: top.digest,
-                    size: known?.config == id ? known?.size ?? 0 : 0,
-                    updated: FileTime.now.seconds,
-                    isImplicit: isImplicit && (known?.isImplicit ?? true)
-                )
-            )
+            var record = record
+            let known = try store.images.find(record.reference)
+            if known?.config == record.config { record.size = known?.size ?? 0 }
+            record.isImplicit = known?.isImplicit ?? true
+            try store.images.set(record)
         }
     }
 

@@ -68,8 +68,7 @@ extension Engine {
             store: store,
             client: client,
             events: events,
-            pulls: request.pulls,
-            isImplicit: true
+            pulls: request.pulls
         )
         return (dockerfile, try await DockerfileFrontend.lower(dockerfile, lowering, resolver: images))
     }

@@ -199,8 +199,10 @@ extension Engine {
     ) async throws -> ImageSummary {
         let reference = try Reference(name).withDefaultTag
         let steps = StepEvents(sink: events)
-        let images = BaseImages(store: store, client: client, events: steps, pulls: true, isImplicit: false)
-        let resolved = try await images.resolveImage(reference, platform: platform ?? .host)
+        let images = BaseImages(store: store, client: client, events: steps, pulls: true)
+        let (resolved, found) = try await steps.step("resolving \(reference)") { _ in
+            try await images.remote(reference, platform ?? .host)
+        }
         let image = StoredImage(
             resolved.configDigest,
             resolved.config,
@@ -211,15 +213,12 @@ extension Engine {
         )
         let layers = try await image.snapshots()
         let store = store
-        let config = resolved.configDigest
+        // The name comes last: whoever sees it has all of the image.
         return try await blocking { [self] in
-            let size = try layers.reduce(Int64(0)) { try $0 + (store.snapshots.size(of: $1) ?? 0) }
-            var record =
-                try store.images.find(reference)
-                ?? ImageRecord(reference: reference, config: config, size: size, updated: FileTime.now.seconds)
-            record.size = size
-            record.isImplicit = false
-            if reference.tag != nil { try store.images.set(record) }
+            var record = found
+            record.size = try layers.reduce(0) { try $0 + (store.snapshots.size(of: $1) ?? 0) }
+            record.isImplicit = reference.tag == nil
+            try store.images.set(record)
             return try summary(record)
         }
     }
