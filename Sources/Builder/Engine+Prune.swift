@@ -39,7 +39,7 @@ private struct Pruning {
         if all {
             report.cacheRecords = try cache.removeAll()
         } else {
-            for payload in try cache.payloads() { layers.formUnion(Store.layers(of: payload)) }
+            for payload in try cache.payloads() { layers.formUnion(Store.layers(of: payload) ?? []) }
         }
         try removeLayers(except: layers, cutoff, &report)
         for blob in try store.content.all() where !blobs.contains(blob.digest) && blob.modified <= cutoff {

@@ -28,9 +28,11 @@ final class Store: Sendable {
         snapshots = OverlaySnapshotter(root, database)
     }
 
-    /// The layers that a cache record names.
-    static func layers(of payload: [UInt8]) -> [SnapshotID] {
-        String(decoding: payload, as: UTF8.self).split(separator: " ").compactMap { Int64($0).map(SnapshotID.init) }
+    /// The layers that a cache record names; nil for a damaged record.
+    static func layers(of payload: [UInt8]) -> [SnapshotID]? {
+        let numbers = String(decoding: payload, as: UTF8.self).split(separator: " ")
+        let layers = numbers.compactMap { Int64($0).map(SnapshotID.init) }
+        return layers.count == numbers.count ? layers : nil
     }
 
     /// Results of former steps: a record holds the numbers of its layers.
@@ -44,8 +46,7 @@ final class Store: Sendable {
                     return Array(layers.map(\.description).joined(separator: " ").utf8)
                 },
                 decode: { payload, identity in
-                    let layers = Store.layers(of: payload)
-                    guard try snapshots.use(layers) else { return nil }
+                    guard let layers = Store.layers(of: payload), try snapshots.use(layers) else { return nil }
                     return StepValue(identity: identity, content: .tree(LayerStack(layers)))
                 }
             )
