@@ -129,7 +129,7 @@ struct RegistryTests {
         try await store.galley("tag", name, "\(registry.host)/other").get()
         try await store.galley("push", "\(registry.host)/other").get()
         let sent = try registry.requests().count { $0.hasPrefix("PATCH ") }
-        withKnownIssue("push does not remember which repositories have a blob") { #expect(sent == uploads + 2) }
+        #expect(sent == uploads + 2)
         try expectNothingLeft(store.leftovers())
     }
 
