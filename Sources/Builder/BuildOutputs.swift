@@ -70,6 +70,7 @@ struct OutputRun {
             result.imageID = image.configDigest
             result.metadata["containerimage.config.digest"] = .string(image.configDigest.description)
             try await StoreExporter(store.images).export(image, names: spec.names)
+            if spec.names.isEmpty { try await keepUnnamed() }
             result.names += spec.names.map(\.description)
             if spec.push { try await push(spec, blobs, &result) }
         case (.oci, let destination?), (.docker, let destination?):
@@ -100,6 +101,22 @@ struct OutputRun {
             )
         }
         if !result.names.isEmpty { result.metadata["image.name"] = .string(result.names.joined(separator: ",")) }
+    }
+
+    /// An image without a name can be used by its id until the next prune.
+    private func keepUnnamed() async throws {
+        let (images, image) = (engine.store.images, image)
+        try await blocking {
+            try images.set(
+                ImageRecord(
+                    reference: .unnamed(image.configDigest),
+                    config: image.configDigest,
+                    size: image.size,
+                    updated: FileTime.now.seconds,
+                    isImplicit: true
+                )
+            )
+        }
     }
 
     private func push(_ spec: ExportSpec, _ blobs: LayerBlobs, _ result: inout BuildResult) async throws {

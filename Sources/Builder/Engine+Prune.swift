@@ -27,10 +27,9 @@ private struct Pruning {
         var report = PruneReport(layers: 0, blobs: 0, cacheRecords: 0, reclaimed: 0)
         // Whatever was used since the oldest process that still runs began may be part of its build.
         let cutoff = try store.root.oldestLiveOwner().map { $0 - 1 } ?? FileTime.now.seconds
-        if all {
-            for record in try store.images.all() where record.isImplicit {
-                _ = try store.images.remove(record.reference)
-            }
+        for record in try store.images.all()
+        where record.reference.isUnnamed || all && record.isImplicit {
+            _ = try store.images.remove(record.reference)
         }
         var layers = Set<SnapshotID>()
         var blobs = Set<Digest>()

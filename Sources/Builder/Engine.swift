@@ -78,7 +78,7 @@ public final class Engine: Sendable {
         }
         var result: [RemovedImage] = []
         for item in doomed where try store.images.remove(item.reference) {
-            result.append(.untagged(item.reference))
+            if !item.isImplicit { result.append(.untagged(item.reference)) }
         }
         if all.count == doomed.count { result.append(.deleted(record.config)) }
         return result

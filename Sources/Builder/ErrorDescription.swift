@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import Archive
 import BuildOps
 import Content
 import DockerfileFrontend
@@ -40,6 +41,8 @@ public func userFacing(_ error: any Error, root: String) -> UserFacingError {
         )
     case let error as ImageResolutionError: imageResolution(error, root)
     case let error as StepFailure: userFacing(error.cause, root: root)
+    case let error as ArchiveError where (error.cause as? SystemError)?.isDiskFull == true:
+        userFacing(error.cause ?? error, root: root)
     case let error as SystemError where error.isDiskFull:
         UserFacingError(
             "\(error): the disk is full",

@@ -54,3 +54,14 @@ struct LocalImages {
         return try ImageConfig(parsing: bytes)
     }
 }
+
+extension Reference {
+    /// What an image without a name is recorded under. No registry can have the name, and no list shows it.
+    static func unnamed(_ config: Digest) -> Reference {
+        Reference(domain: unnamedDomain, path: "image", digest: config)
+    }
+
+    private static let unnamedDomain = "unnamed.invalid"
+
+    var isUnnamed: Bool { domain == Self.unnamedDomain }
+}

@@ -71,11 +71,7 @@ import Testing
         #expect(result.status == 1, "\(result)")
         #expect(result.errorLines.count == 1)
         #expect(result.errors.lowercased().contains("no space left"))
-        withKnownIssue("an archive's error hides that its cause is a full disk", isIntermittent: true) {
-            #expect(result.errors.contains("hint: free space"))
-        } when: {
-            instruction.hasPrefix("ADD")
-        }
+        #expect(result.errors.contains("hint: free space"))
     }
 
     @Test("a full disk where an output goes")

@@ -73,11 +73,7 @@ struct RegistryHostileTests {
         let result = try await store.tryBuild(context, ["-o", "type=tar,dest=/dev/null"])
         #expect(result.status == 1, "\(result)")
         let message = try result.message()
-        withKnownIssue("messages of bad layers do not say where the layer came from", isIntermittent: true) {
-            #expect(message.contains(registry.host), "\(message)")
-        } when: {
-            [.otherLayer, .endlessLayer, .longLayer, .layerIsNoArchive].contains(fault)
-        }
+        #expect(message.contains(registry.host), "\(message)")
         #expect(try await store.galley("images", "--format", "{{.Repository}}").get().output == "alpine\n")
         try await store.requireUnharmed()
     }

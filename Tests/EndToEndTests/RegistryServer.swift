@@ -178,9 +178,7 @@ extension GalleyStore {
 
 /// Checks what lies in `tmp/` after a program has ended by itself.
 func expectNothingLeft(_ entries: [String], sourceLocation: SourceLocation = #_sourceLocation) {
-    withKnownIssue("the program sometimes ends before it removes its empty folder in tmp", isIntermittent: true) {
-        #expect(entries == [], sourceLocation: sourceLocation)
-    }
+    #expect(entries == [], sourceLocation: sourceLocation)
 }
 
 extension ProgramResult {
