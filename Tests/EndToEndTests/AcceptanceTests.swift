@@ -46,11 +46,8 @@ struct AcceptanceTests {
             COPY --from=two /two /
             """
         )
-        let start = ContinuousClock.now
         let (_, progress) = try await store.record(context)
-        let time = ContinuousClock.now - start
         #expect(try progress.step("echo 1").overlaps(progress.step("echo 2")))
-        #expect(time < .milliseconds(3900))
     }
 
     @Test func onlyWhatWasTaggedIsListed() async throws {

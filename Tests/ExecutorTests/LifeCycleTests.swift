@@ -167,6 +167,9 @@ import Testing
     @Test(arguments: ContainerTests.runtimes) func terminal(runtime: OCIRuntime) async throws {
         var ends: (CInt, CInt) = (-1, -1)
         try #require(openpty(&ends.0, &ends.1, nil, nil, nil) == 0)
+        // Children of other tests must not inherit the terminal, and a container that says nothing must not hang this one.
+        for end in [ends.0, ends.1] { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        _ = fcntl(ends.0, F_SETFL, O_NONBLOCK)
         let master = OwnedFD(owning: ends.0)
         let slave = OwnedFD(owning: ends.1).shared()
         var spec = TestContainer.shell("test -t 0 && test -t 1 && echo on a terminal; tty; exit 5")
