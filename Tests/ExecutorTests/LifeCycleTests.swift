@@ -181,6 +181,9 @@ import Testing
             io: ProcessIO(standardInput: slave, standardOutput: slave, standardError: slave),
             scratch: container.scratch()
         )
+        // The kernel hands a terminal's bytes over a moment after they were written.
+        var waiting = pollfd(fd: master.raw, events: Int16(POLLIN), revents: 0)
+        #expect(poll(&waiting, 1, 10_000) == 1)
         var buffer = [UInt8](repeating: 0, count: 4096)
         let count = try buffer.withUnsafeMutableBytes { try readBytes(master.raw, into: $0) }
         let text = String(decoding: buffer[..<count], as: UTF8.self)
