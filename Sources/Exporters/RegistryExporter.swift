@@ -41,7 +41,7 @@ public struct RegistryExporter: Sendable {
     ) async throws -> ExportedImage {
         let layers = try await pushLayers(image, to: target, baseRepositories, transfers)
         let config = image.configDescriptor(blobs.options)
-        if try await !target.containsBlob(config) {
+        if try await !isPresent(config, in: target, orMountedFrom: baseRepositories) {
             _ = try await target.writeBlob(mediaType: config.mediaType, expected: config) {
                 try await $0.write(image.config[...])
             }
@@ -60,6 +60,16 @@ public struct RegistryExporter: Sendable {
         progress.set(manifest.descriptor.size)
         progress.complete()
         return ExportedImage(manifest: manifest.descriptor, configDigest: image.configDigest, layers: layers)
+    }
+
+    private func isPresent(
+        _ blob: Descriptor,
+        in target: any PushTarget,
+        orMountedFrom repositories: [String]
+    ) async throws -> Bool {
+        if try await target.containsBlob(blob) { return true }
+        for repository in repositories where try await target.mountBlob(blob, fromRepository: repository) { return true }
+        return false
     }
 
     private func pushLayers(
