@@ -68,7 +68,9 @@ public struct RegistryExporter: Sendable {
         orMountedFrom repositories: [String]
     ) async throws -> Bool {
         if try await target.containsBlob(blob) { return true }
-        for repository in repositories where try await target.mountBlob(blob, fromRepository: repository) { return true }
+        for repository in repositories {
+            if try await target.mountBlob(blob, fromRepository: repository) { return true }
+        }
         return false
     }
 
