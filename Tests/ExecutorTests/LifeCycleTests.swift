@@ -184,11 +184,14 @@ import Testing
         )
         var text = ""
         while !text.contains("on a terminal") {
-            var waiting = pollfd(fd: master.raw, events: Int16(POLLIN), revents: 0)
-            try #require(poll(&waiting, 1, 30_000) == 1, "\(text)")
-            var buffer = [UInt8](repeating: 0, count: 4096)
-            let count = try buffer.withUnsafeMutableBytes { try readBytes(master.raw, into: $0) }
-            text += String(decoding: buffer[..<count], as: UTF8.self)
+            let terminal = master.raw
+            text += try await blocking {
+                var waiting = pollfd(fd: terminal, events: Int16(POLLIN), revents: 0)
+                try #require(poll(&waiting, 1, 30_000) == 1)
+                var buffer = [UInt8](repeating: 0, count: 4096)
+                let count = try buffer.withUnsafeMutableBytes { try readBytes(terminal, into: $0) }
+                return String(decoding: buffer[..<count], as: UTF8.self)
+            }
         }
         try writeBytes(master.raw, Array("\n".utf8))
         #expect(try await exit == .exited(5), "\(text)")
