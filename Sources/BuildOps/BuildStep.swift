@@ -11,6 +11,8 @@ public final class BuildStep: SolverOp {
     public let vertex: BuildVertex
     let environment: StepEnvironment
     private let source: Source
+    /// What is read is hashed once, for the look-up and for the result's identity.
+    private let content = OnceTask<CacheKey>()
 
     private enum Source: Sendable {
         case none
@@ -60,9 +62,10 @@ public final class BuildStep: SolverOp {
 
     public func contentKey(inputs: [StepValue]) async throws -> CacheKey? {
         guard case .file(let op) = vertex.op else { return nil }
-        let content = try await FileStep(op, environment).contentDigest(inputs)
-        let base = op.hasBase ? [inputs[0].identity] : []
-        return key("content", inputs: base, content: content)
+        return try await content.value {
+            let digest = try await FileStep(op, self.environment).contentDigest(inputs)
+            return self.key("content", inputs: op.hasBase ? [inputs[0].identity] : [], content: digest)
+        }
     }
 
     public func prepare(inputs: [StepValue]) async throws {
@@ -120,12 +123,7 @@ final class ContextScan: Sendable {
     private func scan() async throws -> ContextTree {
         environment.events.send(.started(info, at: environment.now()))
         do {
-            let cancellation = CancellationFlag()
-            let tree = try await withTaskCancellationHandler {
-                try await blocking { try self.scanBlocking(cancellation) }
-            } onCancel: {
-                cancellation.cancel()
-            }
+            let tree = try await cancellableBlocking { try self.scanBlocking($0) }
             environment.events.send(.completed(info.id, .succeeded, at: environment.now()))
             return tree
         } catch {

@@ -41,16 +41,11 @@ struct FileStep {
         let memory = environment.selectionDigests
         if case .tree = input.content, let known = try await blocking({ try memory.load(key) }) { return known }
         let source = try await open(input)
-        let cancellation = CancellationFlag()
-        return try await withTaskCancellationHandler {
-            try await blocking {
-                let sources = try source.sources(of: copy)
-                let digest = try source.digest(of: sources, checkCancellation: cancellation.check)
-                if case .tree = input.content { try memory.save(key, digest) }
-                return digest
-            }
-        } onCancel: {
-            cancellation.cancel()
+        return try await cancellableBlocking { cancellation in
+            let sources = try source.sources(of: copy)
+            let digest = try source.digest(of: sources, checkCancellation: cancellation.check)
+            if case .tree = input.content { try memory.save(key, digest) }
+            return digest
         }
     }
 
@@ -77,12 +72,7 @@ struct FileStep {
             sources[copy.input] = try await open(inputs[copy.input])
         }
         let opened = sources
-        let cancellation = CancellationFlag()
-        return try await withTaskCancellationHandler {
-            try await blocking { try runBlocking(base, opened, cancellation) }
-        } onCancel: {
-            cancellation.cancel()
-        }
+        return try await cancellableBlocking { try runBlocking(base, opened, $0) }
     }
 
     private func runBlocking(
@@ -197,15 +187,4 @@ func checkedPath(_ text: String) throws -> RawPath {
         throw BuildOpsError(.invalidRequest, "the path \"\(text.replacing("\0", with: "\\0"))\" holds a NUL byte")
     }
     return path
-}
-
-/// Tells a blocking thread that its task was cancelled.
-final class CancellationFlag: Sendable {
-    private let flag = Monitor(false)
-
-    func cancel() { flag.withLock { $0 = true } }
-
-    func check() throws {
-        if flag.withLock({ $0 }) { throw CancellationError() }
-    }
 }

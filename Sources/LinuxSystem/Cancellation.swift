@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-import LinuxSystem
 import Synchronization
 
 /// Tells a blocking thread that the task it works for was cancelled.
-final class CancellationFlag: Sendable {
+public final class CancellationFlag: Sendable {
     private let flag = Atomic(false)
 
-    func set() { flag.store(true, ordering: .relaxed) }
+    public init() {}
 
-    func check() throws {
+    fileprivate func set() { flag.store(true, ordering: .relaxed) }
+
+    /// Throws `CancellationError` once the task was cancelled.
+    public func check() throws {
         if flag.load(ordering: .relaxed) { throw CancellationError() }
     }
 }
 
 /// Runs `body` on a blocking thread; it should check the flag now and then.
-func cancellableBlocking<R: Sendable>(
+public func cancellableBlocking<R: Sendable>(
     _ body: @escaping @Sendable (CancellationFlag) throws -> R
 ) async throws -> R {
     let flag = CancellationFlag()
