@@ -7,8 +7,11 @@ public import OCI
 public enum BuildOp: Hashable, Sendable {
     case image(ImageOp)
     case local(LocalOp)
+    case git(GitOp)
+    case http(HTTPOp)
     case exec(ExecOp)
     case file(FileOp)
+    case merge(MergeOp)
 
     /// The bytes that identify the operation, inputs not included.
     public var canonicalBytes: [UInt8] { bytes(cacheOnly: false) }
@@ -26,12 +29,20 @@ public enum BuildOp: Hashable, Sendable {
         case .local(let op):
             encoder.append("op", "local")
             op.encode(into: &encoder)
+        case .git(let op):
+            encoder.append("op", "git")
+            op.encode(into: &encoder)
+        case .http(let op):
+            encoder.append("op", "http")
+            op.encode(into: &encoder)
         case .exec(let op):
             encoder.append("op", "exec")
             op.encode(into: &encoder, cacheOnly: cacheOnly)
         case .file(let op):
             encoder.append("op", "file")
             op.encode(into: &encoder)
+        case .merge:
+            encoder.append("op", "merge")
         }
         return encoder.bytes
     }
@@ -48,19 +59,23 @@ public struct ImageOp: Hashable, Sendable {
     public var platform: Platform
     /// The layers' identities, bottom first: the tree, whatever the name or the config.
     public var diffIDs: [DiffID]
+    /// The OCI image layout that holds it, an absolute path; nil for an image of the store or a registry.
+    public var layout: String?
 
     public init(
         reference: Reference,
         manifest: Descriptor?,
         config: Digest,
         platform: Platform,
-        diffIDs: [DiffID]
+        diffIDs: [DiffID],
+        layout: String? = nil
     ) {
         self.reference = reference
         self.manifest = manifest
         self.config = config
         self.platform = platform
         self.diffIDs = diffIDs
+        self.layout = layout
     }
 
     func encode(into encoder: inout CanonicalEncoder, cacheOnly: Bool) {
@@ -70,6 +85,7 @@ public struct ImageOp: Hashable, Sendable {
             encoder.append("reference", reference.description)
             encoder.append("config", config.description)
             encoder.append("platform", platform.description)
+            encoder.append("layout", layout)
         }
     }
 }

@@ -10,6 +10,12 @@ public struct ExecOp: Hashable, Sendable {
         case host
     }
 
+    public enum Security: String, Hashable, Sendable {
+        case sandbox
+        /// All capabilities, no seccomp filter, nothing masked.
+        case insecure
+    }
+
     public struct Ulimit: Hashable, Sendable {
         public var name: String
         public var soft: Int64
@@ -42,6 +48,8 @@ public struct ExecOp: Hashable, Sendable {
     /// As in a Dockerfile: name or id, optionally `:group`; empty is root.
     public var user: String
     public var network: Network
+    public var security: Security
+    public var mounts: [ExecMount]
     public var hostname: String
     public var extraHosts: [HostEntry]
     public var ulimits: [Ulimit]
@@ -57,6 +65,8 @@ public struct ExecOp: Hashable, Sendable {
         workingDirectory: String,
         user: String,
         network: Network = .unset,
+        security: Security = .sandbox,
+        mounts: [ExecMount] = [],
         hostname: String = "buildkitsandbox",
         extraHosts: [HostEntry] = [],
         ulimits: [Ulimit] = [],
@@ -69,6 +79,8 @@ public struct ExecOp: Hashable, Sendable {
         self.workingDirectory = workingDirectory
         self.user = user
         self.network = network
+        self.security = security
+        self.mounts = mounts
         self.hostname = hostname
         self.extraHosts = extraHosts
         self.ulimits = ulimits
@@ -82,6 +94,8 @@ public struct ExecOp: Hashable, Sendable {
         encoder.append("cwd", workingDirectory)
         encoder.append("user", user)
         encoder.append("network", network.rawValue)
+        encoder.append("security", security.rawValue)
+        encoder.append("mounts", list: mounts) { $1.encode(into: &$0, cacheOnly: cacheOnly) }
         encoder.append("hostname", hostname)
         encoder.append("hosts", extraHosts.map(\.name))
         encoder.append("emptyRoot", emptyRoot)

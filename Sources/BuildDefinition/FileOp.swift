@@ -57,13 +57,18 @@ public struct FileCopy: Hashable, Sendable {
     public var destination: String
     /// Nil keeps 0:0.
     public var owner: FileOwner?
-    /// Twelve permission bits; nil keeps the source's.
-    public var permissions: UInt32?
-    /// Local archives are unpacked into the destination (ADD).
+    /// Nil keeps the source's.
+    public var permissions: FilePermissions?
+    /// Archives are unpacked into the destination (ADD); what is none is copied.
     public var unpacksArchives: Bool
     /// True when the destination ends in a slash or the instruction names several sources: it must be a directory. A
     /// wildcard alone does not ask for one, so `COPY target/*.jar app.jar` makes a file.
     public var destinationIsDirectory: Bool
+    /// Set for `--parents`: the part of the source's path, absolute, whose directories are not made in the destination;
+    /// what follows it is. A literal source below it must exist.
+    public var parentsPivot: String?
+    /// Patterns in the ignore file's syntax of what is left out (`--exclude`), relative to the source directory.
+    public var excludePatterns: [String]
 
     public init(
         input: Int,
@@ -71,9 +76,11 @@ public struct FileCopy: Hashable, Sendable {
         allowsWildcards: Bool = true,
         destination: String,
         owner: FileOwner? = nil,
-        permissions: UInt32? = nil,
+        permissions: FilePermissions? = nil,
         unpacksArchives: Bool = false,
-        destinationIsDirectory: Bool = false
+        destinationIsDirectory: Bool = false,
+        parentsPivot: String? = nil,
+        excludePatterns: [String] = []
     ) {
         self.input = input
         self.source = source
@@ -83,6 +90,8 @@ public struct FileCopy: Hashable, Sendable {
         self.permissions = permissions
         self.unpacksArchives = unpacksArchives
         self.destinationIsDirectory = destinationIsDirectory
+        self.parentsPivot = parentsPivot
+        self.excludePatterns = excludePatterns
     }
 
     func encode(into encoder: inout CanonicalEncoder) {
@@ -91,9 +100,11 @@ public struct FileCopy: Hashable, Sendable {
         encoder.append("wildcards", allowsWildcards)
         encoder.append("destination", destination)
         encoder.append("owner", owner?.text)
-        encoder.append("permissions", permissions.map { String($0, radix: 8) })
+        encoder.append("permissions", permissions?.canonicalText)
         encoder.append("unpack", unpacksArchives)
         encoder.append("directory", destinationIsDirectory)
+        encoder.append("parents", parentsPivot)
+        encoder.append("exclude", excludePatterns)
     }
 }
 

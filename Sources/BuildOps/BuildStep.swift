@@ -4,6 +4,7 @@
 public import BuildDefinition
 import LinuxSystem
 import OCI
+import Snapshots
 public import Solver
 
 /// A vertex of the build graph as a step that the solver can do.
@@ -27,7 +28,7 @@ public final class BuildStep: SolverOp {
             switch vertex.op {
             case .image(let op): .image(environment.images(op, vertex.info))
             case .local(let op): .context(ContextScan(op, vertex.info, environment))
-            case .exec, .file: .none
+            case .git, .http, .exec, .file, .merge: .none
             }
     }
 
@@ -92,6 +93,13 @@ public final class BuildStep: SolverOp {
                 content: .tree(LayerStack(result.layers)),
                 isReusable: !result.sourceChanged
             )
+        case .merge:
+            var layers: [SnapshotID] = []
+            for input in inputs { layers += try await input.layers() }
+            let identity = key("merge", inputs: inputs.map(\.identity))
+            return StepValue(identity: identity, content: .tree(LayerStack(layers)))
+        case .git, .http:
+            throw BuildOpsError(.invalidRequest, "\(vertex.metadata.name): this source is not supported yet")
         case .exec(let op):
             let layers = try await ExecStep(op, vertex.info, environment).run(inputs)
             // What a command makes may differ each time, so each time has an identity of its own.

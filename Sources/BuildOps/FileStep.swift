@@ -155,7 +155,7 @@ struct FileStep {
             if copy.unpacksArchives, item.status.kind == .regular,
                 let compression = try ArchiveSource(source, item).compression()
             {
-                try target.ensureDirectory(destination, owner: owner, permissions: copy.permissions ?? 0o755)
+                try target.ensureDirectory(destination, owner: owner, permissions: copy.permissions.forNewDirectory)
                 let isUnchanged = try ArchiveSource(source, item).unpack(
                     compression,
                     into: destination,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import BuildDefinition
 import Glibc
 import LinuxSystem
 
@@ -9,7 +10,7 @@ final class TreeCopier {
     private let source: any SourceTree
     private let target: LayerTarget
     private let owner: (uid: UInt32, gid: UInt32)?
-    private let permissions: UInt32?
+    private let permissions: FilePermissions?
     private let progress: (Int64) -> Void
     private let checkCancellation: () throws -> Void
     /// Where each file with several names was copied to.
@@ -28,7 +29,7 @@ final class TreeCopier {
         from source: any SourceTree,
         to target: LayerTarget,
         owner: (uid: UInt32, gid: UInt32)?,
-        permissions: UInt32?,
+        permissions: FilePermissions?,
         checkCancellation: @escaping () throws -> Void,
         progress: @escaping (Int64) -> Void
     ) {
@@ -44,11 +45,11 @@ final class TreeCopier {
     /// `destination`.
     func copy(_ item: CopySource, to destination: RawPath) throws {
         let parent = parentPath(destination)
-        try target.ensureDirectory(parent, owner: owner, permissions: permissions ?? 0o755)
+        try target.ensureDirectory(parent, owner: owner, permissions: permissions.forNewDirectory)
         if item.status.kind == .directory {
             // As in BuildKit a directory that is made here has nothing of the source's own metadata, and one that was there
             // keeps its own: only the content is copied.
-            try target.ensureDirectory(destination, owner: owner, permissions: permissions ?? 0o755)
+            try target.ensureDirectory(destination, owner: owner, permissions: permissions.forNewDirectory)
             let from = try openInRoot(source.root, item.path, [.directory], resolve: [.inRoot, .noSymlinks])
             let to = try openLayer(destination)
             try copyContent(item.path, from.raw, destination, to.raw)
@@ -168,7 +169,7 @@ final class TreeCopier {
         if !source.isUnchanged(path, try LinuxSystem.status(of: input.raw)) { sourceChanged = true }
         let (uid, gid) = ownership(status)
         try setOwner(of: output.raw, uid: uid, gid: gid)
-        try setPermissions(of: output.raw, permissions ?? status.permissions)
+        try setPermissions(of: output.raw, permissions.of(status))
         try copyExtendedAttributes(from: input.raw, to: output.raw)
         try setTimes(of: output.raw, status.modified)
     }
@@ -241,15 +242,25 @@ final class TreeCopier {
     private func restore(_ status: FileStatus, _ name: RawPath, _ to: CInt, setsPermissions: Bool) throws {
         let (uid, gid) = ownership(status)
         try setOwner(at: to, name, uid: uid, gid: gid)
-        if setsPermissions { try LinuxSystem.setPermissions(at: to, name, permissions ?? status.permissions) }
+        if setsPermissions { try LinuxSystem.setPermissions(at: to, name, permissions.of(status)) }
         try LinuxSystem.setTimes(at: to, name, status.modified)
     }
 
     private func copyMetadata(_ status: FileStatus, from: CInt, to: CInt, _ path: RawPath) throws {
         let (uid, gid) = ownership(status)
         try setOwner(of: to, uid: uid, gid: gid)
-        try LinuxSystem.setPermissions(of: to, permissions ?? status.permissions)
+        try LinuxSystem.setPermissions(of: to, permissions.of(status))
         try copyExtendedAttributes(from: from, to: to)
         target.setTime(path, status.modified)
+    }
+}
+
+extension FilePermissions? {
+    /// Of a directory that a copy makes without a source.
+    var forNewDirectory: UInt32 { self?.applied(to: 0o755, isDirectory: true) ?? 0o755 }
+
+    /// Of the copy of what has `status`.
+    func of(_ status: FileStatus) -> UInt32 {
+        self?.applied(to: status.permissions, isDirectory: status.kind == .directory) ?? status.permissions
     }
 }

@@ -16,7 +16,10 @@ struct BaseImages: ImageResolver {
     /// Asks registries even for what the local store has.
     let pulls: Bool
 
-    func resolveImage(_ reference: Reference, platform: Platform) async throws -> ResolvedImage {
+    func resolveImage(_ reference: Reference, platform: Platform, layout: String?) async throws -> ResolvedImage {
+        guard layout == nil else {
+            throw BuilderError(.unsupported, "images in OCI layouts are not supported yet")
+        }
         try await events.step("[internal] load metadata for \(reference.withDefaultTag)") { _ in
             if !pulls, let local = try local(reference, platform) { return local }
             let (image, record) = try await remote(reference, platform)

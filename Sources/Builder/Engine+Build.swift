@@ -62,7 +62,7 @@ extension Engine {
             extraHosts: request.extraHosts,
             ulimits: request.ulimits,
             sharedMemorySize: request.sharedMemorySize,
-            ignorePatterns: ignorePatterns
+            context: .local(name: "context", ignorePatterns: ignorePatterns)
         )
         let images = BaseImages(
             store: store,

@@ -19,7 +19,12 @@ struct BaseImages {
             for (key, word) in words {
                 group.addTask {
                     do {
-                        return (key, try await resolver.resolveImage(key.reference, platform: key.platform))
+                        let image = try await resolver.resolveImage(
+                            key.reference,
+                            platform: key.platform,
+                            layout: key.layout
+                        )
+                        return (key, image)
                     } catch let error as CancellationError {
                         throw error
                     } catch {

@@ -101,7 +101,8 @@ struct GraphAssembler {
             manifest: image.manifest,
             config: image.configDigest,
             platform: key.platform,
-            diffIDs: image.config.diffIDs
+            diffIDs: image.config.diffIDs,
+            layout: key.layout
         )
         return graph.add(.image(op), metadata: metadata)
     }

@@ -8,8 +8,11 @@ public import OCI
 public protocol ImageResolver: Sendable {
     /// Asked at most once a build for the same reference and platform; several calls run at the same time.
     ///
-    /// - Parameter reference: has a tag or a digest.
-    func resolveImage(_ reference: Reference, platform: Platform) async throws -> ResolvedImage
+    /// - Parameters:
+    ///   - reference: has a tag or a digest.
+    ///   - layout: the OCI image layout, an absolute path, whose index has that tag or digest; nil for an image of the
+    ///     local store or a registry.
+    func resolveImage(_ reference: Reference, platform: Platform, layout: String?) async throws -> ResolvedImage
 }
 
 /// A base image as far as lowering needs it.

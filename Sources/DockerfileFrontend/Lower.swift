@@ -105,10 +105,13 @@ private struct Lowering {
         // Names that Unicode calls equal are different files.
         let relative = Set(paths.map { Array($0.utf8.dropFirst()) })
         let sorted = relative.contains([]) ? [] : relative.sorted { $0.lexicographicallyPrecedes($1) }
+        guard case .local(let name, let patterns) = stages.request.context else {
+            preconditionFailure("only directories of this machine are contexts so far")
+        }
         return LocalOp(
-            name: stages.request.contextName,
+            name: name,
             followPaths: sorted.map { String(decoding: $0, as: UTF8.self) },
-            excludePatterns: stages.request.ignorePatterns
+            excludePatterns: patterns
         )
     }
 

@@ -36,10 +36,13 @@ public struct LoweringRequest: Sendable {
     public var sharedMemorySize: Int64?
     /// Host name inside RUN steps; nil is BuildKit's.
     public var hostname: String?
-    /// Patterns of the context's ignore file.
-    public var ignorePatterns: [String]
-    /// The name of the ``LocalOp`` that stands for the build context.
-    public var contextName: String
+    /// Lets `RUN --security=insecure` through.
+    public var allowsInsecure: Bool
+    /// The build context.
+    public var context: ContextSource
+    /// Of `--build-context`, by name in lower case: each stands in for the stage or the image of that name, and is what
+    /// `--from` can mean.
+    public var namedContexts: [String: ContextSource]
 
     public struct Label: Hashable, Sendable {
         public var key: String
@@ -65,8 +68,9 @@ public struct LoweringRequest: Sendable {
         ulimits: [ExecOp.Ulimit] = [],
         sharedMemorySize: Int64? = nil,
         hostname: String? = nil,
-        ignorePatterns: [String] = [],
-        contextName: String = "context"
+        allowsInsecure: Bool = false,
+        context: ContextSource = .local(name: "context", ignorePatterns: []),
+        namedContexts: [String: ContextSource] = [:]
     ) {
         self.target = target
         self.buildArguments = buildArguments
@@ -81,8 +85,9 @@ public struct LoweringRequest: Sendable {
         self.ulimits = ulimits
         self.sharedMemorySize = sharedMemorySize
         self.hostname = hostname
-        self.ignorePatterns = ignorePatterns
-        self.contextName = contextName
+        self.allowsInsecure = allowsInsecure
+        self.context = context
+        self.namedContexts = namedContexts
     }
 
     var targetPlatform: Platform { platform ?? buildPlatform }

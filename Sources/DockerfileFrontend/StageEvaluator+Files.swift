@@ -44,15 +44,8 @@ struct FileTransfer {
     }
 
     /// The value of `--chmod`.
-    static func permissions(_ text: String, at range: SourceRange?) throws(LoweringFailure) -> UInt32 {
-        if text.utf8.allSatisfy({ (0x30...0x37).contains($0) }), let value = UInt32(text, radix: 8), value <= 0o7777 {
-            return value
-        }
-        let isSymbolic =
-            text.contains { "+-=".contains($0) } && text.allSatisfy { "ugoarwxXst+-=,01234567".contains($0) }
-        guard !isSymbolic else {
-            throw .unsupported("--chmod=\(text)", range, nextStep: "Give the mode as an octal number.")
-        }
+    static func permissions(_ text: String, at range: SourceRange?) throws(LoweringFailure) -> FilePermissions {
+        if let permissions = FilePermissions(parsing: text) { return permissions }
         throw LoweringFailure(
             "invalid chmod parameter: '\(text)'. it should be octal string and between 0 and 07777",
             range

@@ -51,6 +51,7 @@ struct StageNode {
 struct ImageKey: Hashable {
     let reference: Reference
     let platform: Platform
+    var layout: String?
 }
 
 /// Where the sources of a COPY or ADD are.

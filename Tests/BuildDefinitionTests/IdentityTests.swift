@@ -58,7 +58,36 @@ import Testing
         Change("hard ulimit", BuildOp.exec, exec, keepsCache: true) { $0.ulimits[0].hard = 3 },
         Change("no ulimits", BuildOp.exec, exec, keepsCache: true) { $0.ulimits = [] },
         Change("shared memory", BuildOp.exec, exec, keepsCache: true) { $0.sharedMemorySize = 1 },
+        Change("security", BuildOp.exec, exec) { $0.security = .insecure },
+        Change("bind mount", BuildOp.exec, exec) { $0.mounts = [bind("/a", "/t")] },
+        Change("cache mount", BuildOp.exec, exec) { $0.mounts = [cache("c")] },
+        Change("secret", BuildOp.exec, exec) { $0.mounts = [secret("s")] },
+        Change("bind source", BuildOp.exec, mounted(bind("/a", "/t"))) { $0.mounts = [bind("/b", "/t")] },
+        Change("bind target", BuildOp.exec, mounted(bind("/a", "/t"))) { $0.mounts = [bind("/a", "/u")] },
+        Change("cache id", BuildOp.exec, mounted(cache("c")), keepsCache: true) { $0.mounts = [cache("d")] },
+        Change("cache sharing", BuildOp.exec, mounted(cache("c")), keepsCache: true) {
+            $0.mounts = [cache("c", .locked)]
+        },
+        Change("secret id", BuildOp.exec, mounted(secret("s"))) { $0.mounts = [secret("t")] },
     ]
+
+    static func mounted(_ mount: ExecMount) -> ExecOp {
+        var op = exec
+        op.mounts = [mount]
+        return op
+    }
+
+    static func bind(_ path: String, _ target: String) -> ExecMount {
+        ExecMount(.bind(input: 1, path: path), target: target, readOnly: true)
+    }
+
+    static func cache(_ id: String, _ sharing: CacheMount.Sharing = .shared) -> ExecMount {
+        ExecMount(.cache(CacheMount(id: id, sharing: sharing)), target: "/c", readOnly: false)
+    }
+
+    static func secret(_ id: String) -> ExecMount {
+        ExecMount(.secret(SecretMount(id: id)), target: "/run/secrets/s", readOnly: true)
+    }
 
     static let copy = FileCopy(input: 0, source: "/a", destination: "/b")
 
@@ -69,9 +98,11 @@ import Testing
         Change("destination", copyOp, copy) { $0.destination = "/b/" },
         Change("owner", copyOp, copy) { $0.owner = FileOwner("0") },
         Change("empty owner", copyOp, copy) { $0.owner = FileOwner("") },
-        Change("permissions", copyOp, copy) { $0.permissions = 0o644 },
-        Change("no permissions", copyOp, copy) { $0.permissions = 0 },
+        Change("permissions", copyOp, copy) { $0.permissions = .exact(0o644) },
+        Change("no permissions", copyOp, copy) { $0.permissions = .exact(0) },
         Change("unpacking", copyOp, copy) { $0.unpacksArchives = true },
+        Change("parents", copyOp, copy) { $0.parentsPivot = "/" },
+        Change("exclude", copyOp, copy) { $0.excludePatterns = ["*.o"] },
         Change("directory", copyOp, copy) { $0.destinationIsDirectory = true },
         Change("base", BuildOp.file, FileOp(actions: [], hasBase: false)) { $0.hasBase = true },
         Change("actions", BuildOp.file, FileOp(actions: [.copy(copy)], hasBase: true)) { $0.actions += $0.actions },
@@ -87,6 +118,13 @@ import Testing
     ]
 
     static let sourceChanges: [Change] = [
+        Change("layout", BuildOp.image, image, keepsCache: true) { $0.layout = "/l" },
+        Change("git remote", BuildOp.git, GitOp(remote: "a")) { $0.remote = "b" },
+        Change("git reference", BuildOp.git, GitOp(remote: "a")) { $0.reference = "" },
+        Change("git directory", BuildOp.git, GitOp(remote: "a")) { $0.subdirectory = "s" },
+        Change(".git", BuildOp.git, GitOp(remote: "a")) { $0.keepsGitDirectory = true },
+        Change("URL", BuildOp.http, HTTPOp(url: "http://a")) { $0.url = "https://a" },
+        Change("URL's file", BuildOp.http, HTTPOp(url: "http://a")) { $0.fileName = "f" },
         Change("reference", BuildOp.image, image, keepsCache: true) { $0.reference.tag = "2" },
         Change("config", BuildOp.image, image, keepsCache: true) { $0.config = .sha256("other") },
         Change("platform", BuildOp.image, image, keepsCache: true) { $0.platform.architecture = "riscv64" },

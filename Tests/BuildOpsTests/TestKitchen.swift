@@ -126,7 +126,7 @@ func copying(
             source: source,
             destination: destination,
             owner: owner.map { FileOwner($0) },
-            permissions: permissions,
+            permissions: permissions.map(FilePermissions.exact),
             unpacksArchives: unpacks,
             destinationIsDirectory: isDirectory
         )

@@ -59,7 +59,7 @@ import Testing
         #expect(copies.map(\.source) == ["/a", "/b"])
         #expect(copies.map(\.input) == [1, 1])
         #expect(copies.allSatisfy { $0.destination == "/d" && $0.destinationIsDirectory })
-        #expect(copies.allSatisfy { $0.owner == FileOwner("app:staff") && $0.permissions == 0o644 })
+        #expect(copies.allSatisfy { $0.owner == FileOwner("app:staff") && $0.permissions == .exact(0o644) })
         #expect(
             try build.inputs("COPY") == ["[1/2] FROM docker.io/library/alpine:latest", "[internal] load build context"]
         )
@@ -70,7 +70,7 @@ import Testing
             "FROM scratch\nARG U=7 M=711\nCOPY --chown=$U:$U --chmod=$M a b\nADD --chown=$NO a /"
         )
         #expect(try build.copies("COPY").first?.owner == FileOwner("7:7"))
-        #expect(try build.copies("COPY").first?.permissions == 0o711)
+        #expect(try build.copies("COPY").first?.permissions == .exact(0o711))
         #expect(try build.copies("ADD").first?.owner == nil)
     }
 
@@ -125,8 +125,7 @@ import Testing
         let build = try await lowered(
             "FROM scratch AS a\nCOPY x /\nFROM scratch\nCOPY --from=a /x /\nCOPY y /",
             testRequest {
-                $0.ignorePatterns = ["*.log", "!keep.log"]
-                $0.contextName = "main"
+                $0.context = .local(name: "main", ignorePatterns: ["*.log", "!keep.log"])
             }
         )
         #expect(

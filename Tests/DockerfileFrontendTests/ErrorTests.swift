@@ -106,7 +106,10 @@ import Testing
             "FROM alpine\nCOPY --chmod=99999999999999999999 a b",
             "2:14: invalid chmod parameter: '99999999999999999999'. it should be octal string and between 0 and 07777"
         ),
-        Mistake("FROM alpine\nCOPY --chmod=u+x a b", "2:14: --chmod=u+x is not supported yet"),
+        Mistake(
+            "FROM alpine\nCOPY --chmod=u+z a b",
+            "2:14: invalid chmod parameter: 'u+z'. it should be octal string and between 0 and 07777"
+        ),
         Mistake("FROM alpine\nEXPOSE 80/icmp", "2:8: invalid port: \"80/icmp\": invalid proto: icmp"),
         Mistake("FROM alpine\nEXPOSE 65536", "2:8: invalid containerPort: 65536"),
         Mistake("FROM alpine\nEXPOSE 9-8", "2:8: invalid containerPort: 9-8"),
@@ -217,7 +220,8 @@ import Testing
 
     @Test func cancellationIsNotDisguised() async throws {
         struct Waiting: ImageResolver {
-            func resolveImage(_ reference: Reference, platform: Platform) async throws -> ResolvedImage {
+            func resolveImage(_ reference: Reference, platform: Platform, layout: String?) async throws -> ResolvedImage
+            {
                 try await Task.sleep(for: .seconds(1000))
                 throw FakeResolver.Unknown(description: "unreachable")
             }

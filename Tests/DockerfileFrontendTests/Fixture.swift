@@ -23,7 +23,7 @@ final class FakeResolver: ImageResolver {
     /// In the order of the alphabet; one entry a call.
     var requests: [String] { asked.withLock { $0.sorted() } }
 
-    func resolveImage(_ reference: Reference, platform: Platform) async throws -> ResolvedImage {
+    func resolveImage(_ reference: Reference, platform: Platform, layout: String?) async throws -> ResolvedImage {
         asked.withLock { $0.append("\(reference.familiar) \(platform)") }
         guard let config = images[reference.familiar] else {
             throw Unknown(description: "\(reference): not found")

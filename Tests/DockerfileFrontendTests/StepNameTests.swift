@@ -45,7 +45,8 @@ import Testing
         let digest = Digest.sha256("manifest")
         struct Resolver: ImageResolver {
             let digest: Digest
-            func resolveImage(_ reference: Reference, platform: Platform) async throws -> ResolvedImage {
+            func resolveImage(_ reference: Reference, platform: Platform, layout: String?) async throws -> ResolvedImage
+            {
                 let config = image("x")
                 let manifest = Descriptor(mediaType: .ociManifest, digest: digest, size: 7)
                 return ResolvedImage(
