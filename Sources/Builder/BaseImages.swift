@@ -20,7 +20,7 @@ struct BaseImages: ImageResolver {
         guard layout == nil else {
             throw BuilderError(.unsupported, "images in OCI layouts are not supported yet")
         }
-        try await events.step("[internal] load metadata for \(reference.withDefaultTag)") { _ in
+        return try await events.step("[internal] load metadata for \(reference.withDefaultTag)") { _ in
             if !pulls, let local = try local(reference, platform) { return local }
             let (image, record) = try await remote(reference, platform)
             try await remember(record)
