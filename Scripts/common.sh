@@ -30,3 +30,14 @@ require_swift() {
         die "Swift 6.2 or newer is needed on PATH (found: ${version:-none}); see https://www.swift.org/install/linux/"
     fi
 }
+
+# The ordinary user of tests, made when it does not exist; nothing when that is not possible here.
+test_user() {
+    user=galley-test
+    if [ "$(id -u)" -ne 0 ] || ! command -v useradd >/dev/null || ! command -v newuidmap >/dev/null; then return; fi
+    id "$user" >/dev/null 2>&1 || useradd --system --shell /bin/sh "$user" >&2
+    for file in /etc/subuid /etc/subgid; do
+        grep -q "^$user:" "$file" 2>/dev/null || printf '%s:100000:65536\n' "$user" >>"$file"
+    done
+    printf '%s\n' "$user"
+}

@@ -6,6 +6,7 @@
 #   GALLEY_TEST_BINARY  the galley that the end-to-end tests run (set it to test another build than the debug one)
 #   GALLEY_TEST_BASES   the folder of stand-in base images: <name>/Dockerfile and <name>/rootfs.tar
 #   GALLEY_TEST_STORE   a store root in which these images are tagged already
+#   GALLEY_TEST_USER    an ordinary user with subordinate ids, made here when root runs the tests
 # Arguments go to 'swift test', for instance: Scripts/test.sh --filter RegistryTests
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -21,7 +22,8 @@ mkdir -p "$GALLEY_TEST_BASES"
 # Always stand-ins: what the tests see must not depend on the network of the day.
 GALLEY_BASES=stand-in GALLEY="$GALLEY_TEST_BINARY" GALLEY_ROOT="$GALLEY_TEST_STORE" Scripts/bases.sh
 
-export GALLEY_TEST_BINARY GALLEY_TEST_BASES GALLEY_TEST_STORE
+GALLEY_TEST_USER=$(test_user)
+export GALLEY_TEST_BINARY GALLEY_TEST_BASES GALLEY_TEST_STORE GALLEY_TEST_USER
 if [ $# -gt 0 ]; then
     swift test --skip-build "$@"
 else
