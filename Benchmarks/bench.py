@@ -31,7 +31,7 @@ class Galley:
     def __init__(self, binary, folder):
         self.binary = str(binary)
         os.environ["GALLEY_ROOT"] = str(folder / "galley")
-        self.version = run([self.binary, "version"]).split("\n")[0]
+        self.version = "galley " + run([self.binary, "version", "--format", "{{.Client.Version}}"]).strip()
 
     def add_base(self, context, tag):
         run(self.command(context, tag))
