@@ -56,11 +56,14 @@ let package = Package(
         .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
+        // bzip2 has no pkg-config file.
+        .systemLibrary(name: "CBzip2", providers: [.apt(["libbz2-dev"])]),
         module("LinuxSystem", ["CLinux"]),
         module("OCI", [crypto]),
         module("DockerfileSyntax"),
         // L1
-        module("Archive", ["OCI", "LinuxSystem", "CDeflate", "CISAL", "CZstd"]),
+        module("Archive", ["OCI", "LinuxSystem", "CDeflate", "CISAL", "CZstd", "CLZMA", "CBzip2"]),
         module("Content", ["OCI", "LinuxSystem", grdb]),
         module(
             "Registry",

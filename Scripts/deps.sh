@@ -10,11 +10,11 @@ set -eu
 
 # What SwiftPM calls (compiler driver, linker, git), and the C libraries that Package.swift names.
 build='gcc g++ libc6-dev binutils git ca-certificates pkg-config zlib1g-dev
-    libdeflate-dev libisal-dev libzstd-dev libsqlite3-dev'
+    libdeflate-dev libisal-dev libzstd-dev liblzma-dev libbz2-dev libsqlite3-dev'
 # uidmap: builds by ordinary users. golang-github-containers-common: the seccomp profile.
 run='uidmap git ca-certificates golang-github-containers-common'
 bases='python3 python3-pip mmdebstrap debian-archive-keyring uidmap util-linux'
-test='skopeo umoci buildah docker-registry apache2-utils openssl attr tar unzip zstd procps'
+test='skopeo umoci buildah docker-registry apache2-utils openssl attr tar unzip zstd bzip2 xz-utils procps'
 lint='shellcheck python3'
 
 [ $# -gt 0 ] || die "usage: Scripts/deps.sh build|run|bases|test|lint..."

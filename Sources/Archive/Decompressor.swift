@@ -7,6 +7,8 @@ public import OCI
 public struct Decompressor {
     /// Largest window of a zstd frame that is accepted, as a power of two: 128 MiB, zstd's own default.
     public static let zstdWindowLog: Int32 = 27
+    /// Most memory that an xz stream may ask for: a dictionary of 128 MiB, twice that of `xz -9`, and what goes with it.
+    public static let xzMemoryLimit: UInt64 = 144 << 20
 
     private let filter: any StreamFilter
 
@@ -19,11 +21,8 @@ public struct Decompressor {
         case .gzip: filter = GzipInflater(sink: bounded)
         case .zstd: filter = try ZstdDecoder(sink: bounded)
         case .tar: filter = PassThrough(sink: bounded)
-        case .bzip2, .xz:
-            throw ArchiveError(
-                .unsupported,
-                "\(compression.rawValue) compression is not supported yet; use gzip, zstd or plain tar"
-            )
+        case .bzip2: filter = BzipDecoder(sink: bounded)
+        case .xz: filter = try XZDecoder(sink: bounded)
         }
     }
 

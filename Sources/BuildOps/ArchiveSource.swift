@@ -19,33 +19,36 @@ struct ArchiveSource {
         try openInRoot(source.root, item.path, [.readOnly, .nonBlocking], resolve: [.inRoot, .noSymlinks])
     }
 
-    /// How the archive is compressed; nil for a file that is none.
+    /// How the archive is compressed; nil for a file that is none: one without a single entry is none either.
     func compression() throws -> Compression? {
         let fd = try open()
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 16)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
         defer { buffer.deallocate() }
         let count = try readBytes(fd.raw, into: buffer)
-        guard let found = Compression.detect(UnsafeRawBufferPointer(rebasing: buffer[..<count])) else { return nil }
-        if found == .tar { return found }
-        return try holdsTar(found, UnsafeRawBufferPointer(rebasing: buffer[..<count])) ? found : nil
+        let prefix = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+        guard let found = Compression.detect(prefix) else { return nil }
+        var head: [UInt8] = []
+        let decompressor = try Decompressor(found) { bytes in
+            head += bytes.prefix(Compression.prefixLength - head.count)
+            if head.count == Compression.prefixLength { throw HeadIsComplete() }
+        }
+        do {
+            var chunk = prefix
+            // A block of bzip2 gives nothing before its last byte, so all of a file may be needed.
+            while !chunk.isEmpty {
+                try decompressor.write(chunk)
+                chunk = UnsafeRawBufferPointer(rebasing: buffer[..<(try readBytes(fd.raw, into: buffer))])
+            }
+        } catch is HeadIsComplete {
+            return Compression.detect(head) == .tar && head.contains { $0 != 0 } ? found : nil
+        } catch let error as ArchiveError where error.code != .tooLarge && error.code != .system {
+            // Damaged before the first header is whole: nothing says that there is a tar archive inside.
+            return nil
+        }
+        return nil
     }
 
-    /// Whether the compressed bytes begin a tar archive: a compressed file alone is copied as it is.
-    private func holdsTar(_ compression: Compression, _ prefix: UnsafeRawBufferPointer) throws -> Bool {
-        var head: [UInt8] = []
-        do {
-            let decompressor = try Decompressor(compression) { bytes in
-                if head.count < 1024 { head += bytes.prefix(1024) }
-            }
-            try decompressor.write(prefix)
-        } catch let error as ArchiveError where error.code == .unsupported {
-            // bzip2 and xz: unpacking says so.
-            return true
-        } catch {
-            return false
-        }
-        return Compression.detect(head) == .tar
-    }
+    private struct HeadIsComplete: Error {}
 
     /// Unpacks into `destination` of the layer. Existing symlinks of the image are followed inside it, so this works on
     /// the merged tree. False when the archive changed since it was scanned.

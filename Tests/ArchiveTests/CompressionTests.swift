@@ -143,14 +143,6 @@ import Testing
         expectError(.malformed) { _ = try Self.inflate(.zstd, scratch.bytes("a.zst")) }
     }
 
-    @Test func unsupportedFormatsSayWhich() throws {
-        for compression in [Compression.bzip2, .xz] {
-            #expect { _ = try Decompressor(compression) { _ in } } throws: {
-                "\($0)".contains("\(compression.rawValue) compression is not supported yet")
-            }
-        }
-    }
-
     @Test func detection() throws {
         let scratch = try ScratchTree()
         try scratch.shell(

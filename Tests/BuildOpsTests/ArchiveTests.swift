@@ -5,6 +5,8 @@ import Archive
 import BuildDefinition
 import GalleyTesting
 import LinuxSystem
+import OCI
+import Snapshots
 import Testing
 
 @testable import BuildOps
@@ -12,7 +14,10 @@ import Testing
 @Suite(.enabled(if: isRoot, "owners need root"), .timeLimit(.minutes(2))) struct AddArchiveTests {
     private static let tree = "mkdir -p t/d; echo -n x > t/d/f; chmod 700 t/d; chown -R 5:6 t/d; ln -s d t/l; "
 
-    @Test(arguments: ["tar cf a", "tar czf a", "tar c --zstd -f a", "tar c -H ustar -f a", "tar c -H gnu -f a"])
+    @Test(arguments: [
+        "tar cf a", "tar czf a", "tar cjf a", "tar cJf a", "tar c --zstd -f a", "tar c -H ustar -f a",
+        "tar c -H gnu -f a",
+    ])
     func unpacks(command: String) async throws {
         let kitchen = try TestKitchen()
         let context = try kitchen.context(Self.tree + "\(command) -C t d l")
@@ -49,6 +54,52 @@ import Testing
                 == ["d", "d/a.tar", "d/empty", "d/short.gz", "d/text.gz", "d/x"]
         )
         #expect(try kitchen.list(result.layers).contains(#"d/a.tar regular "not""#))
+    }
+
+    /// The first header may be far behind the first compressed bytes: a block gives nothing before it is whole.
+    @Test(arguments: ["gzip -9", "bzip2 -9", "xz -9", "zstd -q -19"])
+    func firstEntryOfALargeBlock(compressor: String) async throws {
+        let kitchen = try TestKitchen()
+        let context = try kitchen.context(
+            """
+            head -c 2000000 /dev/urandom > f; ln -s f l
+            tar c --sort=name f l | \(compressor) > a; sha256sum < f > sum; rm f l
+            """
+        )
+        let result = try await kitchen.run(
+            [copying("/a", "/", unpacks: true), copying("/sum", "/")],
+            base: try kitchen.stage(""),
+            source: context
+        )
+        #expect(try kitchen.list(result.layers).map { $0.prefix { $0 != " " } } == ["f", "l", "sum"])
+        let layer = try kitchen.snapshots.layerDirectory(result.layers[1])
+        let sum = String(decoding: try readFile(at: layer.raw, "sum"), as: UTF8.self)
+        #expect(sum.hasPrefix(Digest.sha256(try readFile(at: layer.raw, "f", limit: 1 << 22)).hex))
+    }
+
+    /// What ends before its first entry is a file like any other; what is damaged behind it is a broken archive.
+    @Test(arguments: [
+        ("tar cf a -T /dev/null", true), ("head -c 100000 /dev/zero > a", true),
+        ("tar czf a -T /dev/null", true), ("seq 100000 | bzip2 > a", true), ("seq 100000 | xz > a", true),
+        ("seq 100000 | xz > a; truncate -s 5000 a", true), ("printf 'BZh9 and more' > a", true),
+        ("seq 200000 > f; tar c f | xz > a; truncate -s 5000 a; rm f", false),
+        ("seq 200000 > f; tar c f | bzip2 -1 > a; truncate -s 200000 a; rm f", false),
+        ("seq 200000 > f; tar c f | xz > a; echo garbage >> a; rm f", false),
+        ("echo x > f; tar c f | xz --lzma2=dict=512MiB > a; rm f", false),
+    ])
+    func archivesWithoutAnEntry(script: String, isCopied: Bool) async throws {
+        let kitchen = try TestKitchen()
+        let context = try kitchen.context(script)
+        let base = try kitchen.stage("")
+        let actions = [copying("/a", "/d/", unpacks: true)]
+        if isCopied {
+            let result = try await kitchen.run(actions, base: base, source: context)
+            #expect(try kitchen.list(result.layers).map { $0.prefix { $0 != " " } } == ["d", "d/a"])
+        } else {
+            await #expect(throws: ArchiveError.self) {
+                try await kitchen.run(actions, base: base, source: context)
+            }
+        }
     }
 
     @Test func followsSymlinksOfTheImageInsideIt() async throws {
