@@ -87,6 +87,7 @@ let package = Package(
             ]
         ),
         module("Exporters", ["OCI", "LinuxSystem", "Archive", "Content", "Snapshots", "Solver"]),
+        module("DockerfileLint", ["OCI", "DockerfileSyntax"]),
         // L4
         module(
             "Builder",
@@ -134,6 +135,7 @@ let package = Package(
         ),
         tests("BuildDefinition", ["BuildDefinition", "OCI"]),
         tests("DockerfileFrontend", ["DockerfileFrontend", "DockerfileSyntax", "BuildDefinition", "OCI", "Solver"]),
+        tests("DockerfileLint", ["DockerfileLint", "DockerfileSyntax", "OCI"]),
         tests("Exporters", ["Exporters", "OCI", "LinuxSystem", "Archive", "Content", "Snapshots", "GalleyTesting"]),
         tests("ProgressUI", ["ProgressUI", "Solver", "OCI"]),
         tests("EndToEnd", ["GalleyTesting", "OCI", "LinuxSystem"]),

@@ -11,7 +11,7 @@ public struct Instruction: Sendable, Hashable {
     public var keywordRange: SourceRange
     /// Every `--name[=value]` before the arguments, in order, already checked against what the keyword allows.
     public var flags: [InstructionFlag]
-    /// The comment lines directly above, joined by newlines.
+    /// The comment lines above, joined by newlines. Blank lines between do not matter; a bare `#` ends what is above.
     public var docComment: String?
     /// The instruction on one line, continuations joined, heredoc bodies left out: what history and step names show.
     public var original: String

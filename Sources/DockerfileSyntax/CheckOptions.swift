@@ -18,11 +18,8 @@ public struct CheckOptions: Hashable, Sendable {
 
     /// Throws a message for the user when an option is unknown or malformed.
     public init(parsing text: String) throws(CheckOptionsError) {
-        let parts = text.split(separator: ";", omittingEmptySubsequences: true)
-        guard parts.count <= 3 else {
-            throw CheckOptionsError(message: "invalid check option \"\(text)\": too many parts")
-        }
-        for part in parts {
+        guard !trimmingSpace(text.utf8).isEmpty else { return }
+        for part in text.split(separator: ";", maxSplits: 2, omittingEmptySubsequences: false) {
             let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard pair.count == 2 else { throw CheckOptionsError(message: "invalid check option \"\(part)\"") }
             let value = String(decoding: trimmingSpace(pair[1].utf8), as: UTF8.self)
@@ -30,11 +27,13 @@ public struct CheckOptions: Hashable, Sendable {
             case "skip": skip = Self.rules(value)
             case "experimental": experimental = Self.rules(value)
             case "error":
-                switch value.lowercased() {
-                case "1", "t", "true": isError = true
-                case "0", "f", "false": isError = false
+                switch value {
+                case "1", "t", "T", "true", "True", "TRUE": isError = true
+                case "0", "f", "F", "false", "False", "FALSE": isError = false
                 default:
-                    throw CheckOptionsError(message: "failed to parse check option error: \"\(value)\" is no boolean")
+                    throw CheckOptionsError(
+                        message: "failed to parse check option \"\(part)\": \"\(value)\" is neither true nor false"
+                    )
                 }
             case let name: throw CheckOptionsError(message: "invalid check option \"\(name)\"")
             }
@@ -42,7 +41,7 @@ public struct CheckOptions: Hashable, Sendable {
     }
 
     private static func rules(_ value: String) -> Rules {
-        if value.lowercased() == "all" { return .all }
+        if value == "all" { return .all }
         return .named(
             value.split(separator: ",").map { String(decoding: trimmingSpace($0.utf8), as: UTF8.self) }
                 .filter { !$0.isEmpty }

@@ -19,7 +19,7 @@ struct DockerfileParser {
     private var emptyContinuationLines: [Int] = []
     private var instructions: [Instruction] = []
     private var diagnostics: [Diagnostic] = []
-    /// The texts of the comment lines directly above the current one.
+    /// The texts of the comment lines since the last instruction or empty comment.
     private var pendingComments: [String] = []
     private var hasStage = false
     private var reportedMissingStage = false
@@ -183,12 +183,12 @@ struct DockerfileParser {
         let first = slice(line)
         if let comment = comment(first) {
             comments.append(comment)
-            pendingComments.append(comment.text)
+            // As BuildKit: an empty comment parts a comment from what follows, a blank line does not.
+            if comment.text.isEmpty { pendingComments = [] } else { pendingComments.append(comment.text) }
             line += 1
             return
         }
         if trimmingSpace(first).isEmpty {
-            pendingComments = []
             line += 1
             return
         }

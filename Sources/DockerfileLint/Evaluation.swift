@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import DockerfileSyntax
+import OCI
+
+/// Goes through a Dockerfile once, for a check and for an outline. Evaluates variables and nothing else.
+struct Evaluation {
+    let dockerfile: Dockerfile
+    let request: LintRequest
+    let expander: WordExpander
+    let globals: GlobalArguments
+    let ignored: IgnoredSources
+    var log: LintLog
+    private(set) var map: StageMap
+    private(set) var outlines: [StageOutline]
+    private(set) var unknownImages: [String] = []
+    let target: Int
+    private var states: [Int: StageState] = [:]
+
+    init(_ dockerfile: Dockerfile, _ request: LintRequest, options: CheckOptions) {
+        self.dockerfile = dockerfile
+        self.request = request
+        log = LintLog(options)
+        let expander = WordExpander(escape: dockerfile.directives.escapeCharacter)
+        self.expander = expander
+        let automatic = Variables.automatic(request, lastStage: dockerfile.stages.last?.name)
+        let globals = GlobalArguments(
+            dockerfile,
+            automatic: automatic,
+            given: request.buildArguments,
+            expander: expander
+        )
+        self.globals = globals
+        ignored = IgnoredSources(request.ignorePatterns)
+        let map = StageMap(dockerfile, globals: globals, request: request, expander: expander)
+        self.map = map
+        target = request.target.flatMap(map.index) ?? dockerfile.stages.count - 1
+        outlines = []
+        for stage in map.stages {
+            var outline = StageOutline(globals)
+            if case .stage(let base) = stage.base { outline = outlines[base] }
+            outline.used.formUnion(stage.used)
+            outlines.append(outline)
+        }
+    }
+
+    /// Everything, in BuildKit's order.
+    mutating func run() {
+        FileRules.check(dockerfile, &log)
+        FromRules(expander: expander, globals: globals, request: request).check(dockerfile, &log)
+        evaluateStages()
+    }
+
+    /// Only what an outline needs.
+    mutating func evaluateStages() {
+        addTriggers()
+        let reachable = map.reachable(from: target)
+        for stage in map.stages where request.coversAllStages || reachable.contains(stage.index) {
+            guard !map.isReplaced(stage) else {
+                states[stage.index] = StageState(nil)
+                states[stage.index]?.knowsVariables = false
+                continue
+            }
+            var state = initialState(stage)
+            for step in stage.steps { evaluate(step, of: stage.index, &state) }
+            states[stage.index] = state
+        }
+    }
+
+    // MARK: - Bases
+
+    private mutating func addTriggers() {
+        var done: Set<Int> = []
+        // Triggers may bring in further stages.
+        while let index = map.reachable(from: target).subtracting(done).min() {
+            done.insert(index)
+            map.add(triggers: triggers(of: map.stages[index]), to: index)
+        }
+    }
+
+    private func triggers(of stage: MappedStage) -> [Instruction] {
+        switch stage.base {
+        case .stage(let base):
+            return map.stages[base].syntax.instructions.compactMap { instruction in
+                if case .onbuild(let onbuild) = instruction.kind { onbuild.instruction } else { nil }
+            }
+        case .image(let name):
+            let config = config(name, stage.platform)
+            return (config?.onBuild ?? []).compactMap { try? Instruction(parsingOnBuild: $0) }
+        case .scratch, .nothing: return []
+        }
+    }
+
+    private func config(_ name: String, _ platform: Platform?) -> ImageConfig? {
+        guard !map.namedContexts.contains(name.lowercased()), let reference = try? Reference(name) else { return nil }
+        return request.config(reference.withDefaultTag, platform ?? request.platform)
+    }
+
+    private mutating func initialState(_ stage: MappedStage) -> StageState {
+        for (name, lines) in stage.images {
+            if let config = config(name, nil) { checkPlatform(config, of: name, request.platform, lines) }
+        }
+        switch stage.base {
+        case .scratch: return StageState(nil)
+        case .stage(let base):
+            // A base that comes later or is not there is a mistake that lowering reports.
+            return states[base].map(StageState.init(above:)) ?? StageState(nil)
+        case .image(let name):
+            let config = config(name, stage.platform)
+            var state = StageState(config)
+            if let config {
+                checkPlatform(config, of: name, stage.platform ?? request.platform, stage.lines)
+            } else {
+                state.knowsVariables = false
+                if !unknownImages.contains(name) { unknownImages.append(name) }
+            }
+            return state
+        case .nothing:
+            var state = StageState(nil)
+            state.knowsVariables = false
+            return state
+        }
+    }
+
+    private mutating func checkPlatform(
+        _ config: ImageConfig,
+        of name: String,
+        _ expected: Platform,
+        _ lines: ClosedRange<Int>
+    ) {
+        let actual = config.platform
+        guard actual.os != expected.os || actual.architecture != expected.architecture else { return }
+        log.report(
+            .invalidBaseImagePlatform,
+            "Base image \(name) was pulled with platform \"\(actual)\", expected \"\(expected)\" for current build",
+            at: lines
+        )
+    }
+
+    // MARK: - Instructions
+
+    private mutating func evaluate(_ step: StageStep, of index: Int, _ state: inout StageState) {
+        var visit = StepVisit(
+            step: step,
+            request: request,
+            expander: expander,
+            globals: globals,
+            ignored: ignored,
+            settings: log.settings.merging(comment: step.comment),
+            state: state,
+            outline: outlines[index],
+            log: log
+        )
+        visit.run()
+        state = visit.state
+        outlines[index] = visit.outline
+        log = visit.log
+    }
+}
