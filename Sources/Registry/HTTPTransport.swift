@@ -56,16 +56,20 @@ struct TLSSettings: Hashable, Sendable {
 /// Sends single HTTP requests: no redirects, no authentication, no retries. Nothing is created before the first one.
 final class HTTPTransport: Sendable {
     private struct State {
-        var client: HTTPClient?
+        /// By the proxy that they go through.
+        var clients: [ProxySettings.Server?: HTTPClient] = [:]
         var isShutDown = false
         var configurations: [TLSSettings: TLSConfiguration] = [:]
     }
 
+    private let proxies: ProxySettings
     private let state = Mutex(State())
+
+    init(proxies: ProxySettings = .none) { self.proxies = proxies }
 
     deinit {
         // An HTTPClient must be shut down before it goes away; it keeps itself alive until that is done.
-        state.withLock { $0.client.take() }?.shutdown { _ in }
+        for client in state.withLock({ $0.clients.values }) { client.shutdown { _ in } }
     }
 
     func exchange(_ exchange: HTTPExchange, tls: TLSSettings) async throws -> HTTPAnswer {
@@ -79,7 +83,7 @@ final class HTTPTransport: Sendable {
         case .stream(let pipe): request.body = .stream(pipe, length: .unknown)
         }
         if exchange.address.scheme == .https { request.tlsConfiguration = try configuration(tls) }
-        let client = try client()
+        let client = try client(through: proxies.server(for: exchange.address))
         do {
             let response = try await client.execute(request, deadline: .distantFuture)
             return HTTPAnswer(status: Int(response.status.code), headers: response.headers, body: response.body)
@@ -90,16 +94,17 @@ final class HTTPTransport: Sendable {
     }
 
     func shutdown() async throws {
-        let client = state.withLock { state in
+        let clients = state.withLock { state in
             state.isShutDown = true
-            return state.client.take()
+            defer { state.clients = [:] }
+            return Array(state.clients.values)
         }
-        try await client?.shutdown()
+        for client in clients { try await client.shutdown() }
     }
 
-    private func client() throws -> HTTPClient {
+    private func client(through proxy: ProxySettings.Server?) throws -> HTTPClient {
         try state.withLock { state in
-            if let client = state.client { return client }
+            if let client = state.clients[proxy] { return client }
             guard !state.isShutDown else { throw RegistryError(.unreachable, "the registry client was shut down") }
             var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
             configuration.httpVersion = .http1Only
@@ -107,9 +112,10 @@ final class HTTPTransport: Sendable {
             configuration.timeout = .init(connect: .seconds(10))
             configuration.connectionPool.retryConnectionEstablishment = false
             configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 16
+            configuration.proxy = proxy.map { HTTPClient.Configuration.Proxy($0) }
             // The event loops are the process's shared ones: a program that ends need not wait for them.
             let client = HTTPClient(configuration: configuration)
-            state.client = client
+            state.clients[proxy] = client
             return client
         }
     }
@@ -143,6 +149,19 @@ final class HTTPTransport: Sendable {
             return try NIOSSLCertificate.fromPEMFile(path)
         } catch {
             throw RegistryError(.tls, "cannot read certificates from \(path)", cause: error)
+        }
+    }
+}
+
+extension HTTPClient.Configuration.Proxy {
+    init(_ server: ProxySettings.Server) {
+        switch server.kind {
+        case .socks5: self = .socksServer(host: server.host, port: server.port)
+        case .http:
+            let authorization = server.user.map {
+                HTTPClient.Authorization.basic(username: $0, password: server.password?.exposed ?? "")
+            }
+            self = .server(host: server.host, port: server.port, authorization: authorization)
         }
     }
 }

@@ -17,15 +17,17 @@ public final class RegistryClient: Sendable {
     /// - Parameters:
     ///   - hosts: mirrors and TLS settings.
     ///   - credentials: asked when a registry demands some.
+    ///   - proxies: what requests go through; see ``ProxySettings``.
     ///   - clock: measures back-off, time-outs and the life of tokens.
     public init(
         hosts: RegistryHosts = RegistryHosts(),
         credentials: any CredentialSource = DockerCredentials(),
         retry: RetryPolicy = RetryPolicy(),
+        proxies: ProxySettings = .none,
         clock: some Clock<Duration> = ContinuousClock()
     ) {
         session = RegistrySession(
-            transport: HTTPTransport(),
+            transport: HTTPTransport(proxies: proxies),
             hosts: hosts,
             retry: retry,
             clock: RegistryClock(clock),
