@@ -81,6 +81,14 @@ public struct BuildGraph: Sendable {
         return vertex.id
     }
 
+    /// Adds the steps of another graph, as ``add(_:inputs:metadata:)`` does.
+    public mutating func formUnion(_ other: BuildGraph) {
+        for id in other.order {
+            guard let vertex = other.vertices[id] else { continue }
+            _ = add(vertex.op, inputs: vertex.inputs, metadata: vertex.metadata)
+        }
+    }
+
     /// The steps that `targets` need, inputs first.
     public func reachable(from targets: [VertexID]) -> [BuildVertex] {
         var needed = Set<VertexID>()

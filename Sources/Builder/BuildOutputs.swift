@@ -51,26 +51,40 @@ struct BuildOutputs: Sendable {
         }
         all = specs
     }
+
+    /// - Throws: `BuilderError` for an output that cannot hold an image for several platforms.
+    func check(platforms: [Platform]) throws {
+        guard platforms.count > 1, all.contains(where: { $0.kind == .docker }) else { return }
+        throw BuilderError(
+            .invalidRequest,
+            "docker exporter does not currently support exporting manifest lists",
+            nextStep: "write type=oci, or build for one platform"
+        )
+    }
 }
 
-/// One built image on its way to one output.
+/// One built image, perhaps for several platforms, on its way to one output.
 struct OutputRun {
     let engine: Engine
-    let image: AssembledImage
-    let snapshots: [SnapshotID]
+    /// One a platform, in the order of `snapshots`.
+    let images: [AssembledImage]
+    let snapshots: [[SnapshotID]]
     /// Name of the image at the bottom, whose repository may already have its layers.
     let base: Reference?
     let transfers: TransferReporter
 
     func run(_ spec: ExportSpec, _ result: inout BuildResult) async throws {
         let store = engine.store
+        let image = images[0]
         let blobs = LayerBlobs(store.snapshots, store.content, store.images, spec.layers)
         switch (spec.kind, spec.destination) {
         case (.image, _):
             result.imageID = image.configDigest
-            result.metadata["containerimage.config.digest"] = .string(image.configDigest.description)
-            try await StoreExporter(store.images).export(image, names: spec.names)
-            if spec.names.isEmpty { try await keepUnnamed() }
+            if images.count == 1 {
+                result.metadata["containerimage.config.digest"] = .string(image.configDigest.description)
+            }
+            try await StoreExporter(store.images).export(images, names: spec.names)
+            if spec.names.isEmpty { for image in images { try await keepUnnamed(image) } }
             result.names += spec.names.map(\.description)
             if spec.push { try await push(spec, blobs, &result) }
         case (.oci, let destination?), (.docker, let destination?):
@@ -79,7 +93,7 @@ struct OutputRun {
                 format: spec.kind == .oci ? .oci : .docker,
                 annotations: spec.annotations
             )
-            let named = [NamedImage(image, names: spec.names)]
+            let named = [NamedImage(images, names: spec.names)]
             let exported: [ExportedImage]
             if case .file(let path) = destination, !spec.isArchive {
                 exported = try await exporter.exportDirectory(named, to: path, transfers: transfers)
@@ -90,9 +104,15 @@ struct OutputRun {
             if let manifest = exported.first?.manifest { describe(manifest, &result) }
             result.names += spec.names.map(\.description)
         case (.tar, let destination?):
-            try await RootfsExporter(store.snapshots).exportArchive(snapshots, to: destination, transfers: transfers)
+            try await RootfsExporter(store.snapshots).exportArchive(trees, to: destination, transfers: transfers)
         case (.local, .file(let path)?):
-            try await RootfsExporter(store.snapshots).exportDirectory(snapshots, to: path, transfers: transfers)
+            for tree in trees {
+                try await RootfsExporter(store.snapshots).exportDirectory(
+                    tree.layers,
+                    to: tree.directory.map { path.appending($0) } ?? path,
+                    transfers: transfers
+                )
+            }
         default:
             throw BuilderError(
                 .invalidRequest,
@@ -103,9 +123,17 @@ struct OutputRun {
         if !result.names.isEmpty { result.metadata["image.name"] = .string(result.names.joined(separator: ",")) }
     }
 
+    /// The files of each image; of several, each in a directory named after its platform, as BuildKit does.
+    private var trees: [RootfsTree] {
+        zip(images, snapshots).map { image, layers in
+            let name = image.platform.description.split(separator: "/").joined(separator: "_")
+            return RootfsTree(layers: layers, directory: images.count == 1 ? nil : name)
+        }
+    }
+
     /// An image without a name can be used by its id until the next prune.
-    private func keepUnnamed() async throws {
-        let (images, image) = (engine.store.images, image)
+    private func keepUnnamed(_ image: AssembledImage) async throws {
+        let images = engine.store.images
         try await blocking {
             try images.set(
                 ImageRecord(
@@ -132,7 +160,7 @@ struct OutputRun {
         for (name, tags) in byRepository {
             let mounts = base.flatMap { $0.domain == name.domain && $0.path != name.path ? [$0.path] : nil } ?? []
             let exported = try await exporter.push(
-                image,
+                images,
                 to: RegistryPush(repository: engine.client.repository(name)),
                 tags: spec.pushByDigest ? [] : tags,
                 baseRepositories: mounts,

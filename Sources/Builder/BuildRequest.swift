@@ -28,7 +28,8 @@ public struct BuildRequest: Sendable {
     public var noCache: LoweringRequest.NoCache
     /// Ask registries for base images even when the local store has them.
     public var pulls: Bool
-    public var platform: Platform?
+    /// One image a platform, under one name; empty builds for this machine.
+    public var platforms: [Platform]
     public var network: ExecOp.Network
     public var extraHosts: [ExecOp.HostEntry]
     public var ulimits: [ExecOp.Ulimit]
@@ -53,6 +54,7 @@ public struct BuildRequest: Sendable {
         labels = []
         noCache = .none
         pulls = false
+        platforms = []
         network = .unset
         extraHosts = []
         ulimits = []

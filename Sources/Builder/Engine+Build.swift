@@ -24,12 +24,12 @@ extension Engine {
         let events = StepEvents(sink: sink)
         do {
             let outputs = try BuildOutputs(request)
-            let (dockerfile, lowered) = try await lower(request, events)
-            for warning in lowered.warnings { sink.send(.warning(nil, warning)) }
-            warnOfUnusedArguments(lowered, sink)
-            let layers = try await solve(lowered, dockerfile, request, events)
-            var result = try await export(lowered, layers, outputs, events)
-            result.warnings = lowered.warnings
+            try outputs.check(platforms: request.platforms)
+            let plan = try await plan(request, events)
+            for warning in plan.warnings { sink.send(.warning(nil, warning)) }
+            let layers = try await solve(plan, request, events)
+            var result = try await export(plan, layers, outputs, events)
+            result.warnings = plan.warnings
             return result
         } catch let error as CancellationError {
             throw error
@@ -41,7 +41,7 @@ extension Engine {
 
     // MARK: Lowering
 
-    private func lower(_ request: BuildRequest, _ events: StepEvents) async throws -> (Dockerfile, LoweredBuild) {
+    private func plan(_ request: BuildRequest, _ events: StepEvents) async throws -> BuildPlan {
         let reader = try RecipeReader(context: request.context)
         let name = if case .file(let path?) = request.recipe { path } else { "Dockerfile" }
         let recipe = try await events.step("[internal] load build definition from \(name)") { _ in
@@ -51,12 +51,12 @@ extension Engine {
         let ignorePatterns = try await events.step("[internal] load .dockerignore") { _ in
             try await blocking { try reader.ignorePatterns(recipe) }
         }
-        let lowering = LoweringRequest(
+        var lowering = LoweringRequest(
             target: request.target,
             buildArguments: request.buildArguments,
             labels: request.labels,
             noCache: request.noCache,
-            platform: request.platform,
+            showsPlatform: request.platforms.count > 1,
             networkMode: request.network,
             allowsHostNetwork: request.network == .host,
             extraHosts: request.extraHosts,
@@ -70,28 +70,26 @@ extension Engine {
             events: events,
             pulls: request.pulls
         )
-        return (dockerfile, try await DockerfileFrontend.lower(dockerfile, lowering, resolver: images))
-    }
-
-    private func warnOfUnusedArguments(_ lowered: LoweredBuild, _ sink: any SolverEventSink) {
-        guard !lowered.unusedBuildArguments.isEmpty else { return }
-        let names = lowered.unusedBuildArguments.joined(separator: " ")
-        sink.send(
-            .warning(nil, BuildWarning(message: "One or more build-args [\(names)] were not consumed"))
-        )
+        var builds: [LoweredBuild] = []
+        for platform in request.platforms.isEmpty ? [nil] : request.platforms.map(Optional.some) {
+            lowering.platform = platform
+            builds.append(try await DockerfileFrontend.lower(dockerfile, lowering, resolver: images))
+        }
+        return BuildPlan(dockerfile: dockerfile, builds: builds)
     }
 
     // MARK: Solving
 
+    /// The layers of each build of the plan.
     private func solve(
-        _ lowered: LoweredBuild,
-        _ dockerfile: Dockerfile,
+        _ plan: BuildPlan,
         _ request: BuildRequest,
         _ events: StepEvents
-    ) async throws -> [SnapshotID] {
-        guard let target = lowered.result else { return [] }
-        let environment = try environment(request, lowered, events)
-        let vertices = lowered.graph.reachable(from: [target])
+    ) async throws -> [[SnapshotID]] {
+        let targets = plan.builds.compactMap(\.result)
+        guard !targets.isEmpty else { return plan.builds.map { _ in [] } }
+        let environment = try environment(request, events)
+        let vertices = plan.graph.reachable(from: targets)
         let solver = Solver(
             ops: vertices.map { BuildStep($0, environment) },
             index: store.cacheIndex,
@@ -99,17 +97,21 @@ extension Engine {
             now: StepEvents.now
         )
         do {
-            let values = try await solver.solve([target])
-            return try await values[0].layers()
+            var values = try await solver.solve(targets)[...]
+            var layers: [[SnapshotID]] = []
+            for build in plan.builds {
+                let value = build.result == nil ? nil : values.popFirst()
+                layers.append(try await value?.layers() ?? [])
+            }
+            return layers
         } catch let failure as StepFailure {
-            let lines = lowered.graph[failure.vertex.id]?.metadata.lines
-            throw stepFailure(failure, in: dockerfile, lines: lines, root: settings.root.description)
+            let lines = plan.graph[failure.vertex.id]?.metadata.lines
+            throw stepFailure(failure, in: plan.dockerfile, lines: lines, root: settings.root.description)
         }
     }
 
     private func environment(
         _ request: BuildRequest,
-        _ lowered: LoweredBuild,
         _ events: StepEvents
     ) throws -> StepEnvironment {
         let puller = puller(events)

@@ -10,31 +10,30 @@ import Snapshots
 import Solver
 
 extension Engine {
-    /// Completes the image and hands it to every output.
+    /// Completes the images, one a platform, and hands them to every output.
+    ///
+    /// - Parameter layers: of each build of the plan.
     func export(
-        _ lowered: LoweredBuild,
-        _ layers: [SnapshotID],
+        _ plan: BuildPlan,
+        _ layers: [[SnapshotID]],
         _ outputs: BuildOutputs,
         _ events: StepEvents
     ) async throws -> BuildResult {
         var result = BuildResult(imageID: nil, manifest: nil, names: [], metadata: .object([:]), warnings: [])
-        let epoch = lowered.sourceDateEpoch.map { FileTime(seconds: $0) }
-        var assembled: AssembledImage?
+        var assembled: [AssembledImage] = []
         for spec in outputs.all {
             try await events.step(spec.stepName) { vertex in
                 let transfers: TransferReporter = { name, total in events.transfer(vertex, name, total: total) }
-                let image: AssembledImage
-                if let assembled {
-                    image = assembled
-                } else {
-                    image = try await assemble(lowered, layers, epoch, transfers)
-                    assembled = image
+                if assembled.isEmpty {
+                    for (lowered, layers) in zip(plan.builds, layers) {
+                        assembled.append(try await assemble(lowered, layers, transfers))
+                    }
                 }
                 let run = OutputRun(
                     engine: self,
-                    image: image,
+                    images: assembled,
                     snapshots: layers,
-                    base: lowered.base?.reference,
+                    base: plan.builds[0].base?.reference,
                     transfers: transfers
                 )
                 try await run.run(spec, &result)
@@ -46,9 +45,9 @@ extension Engine {
     private func assemble(
         _ lowered: LoweredBuild,
         _ layers: [SnapshotID],
-        _ epoch: FileTime?,
         _ transfers: @escaping TransferReporter
     ) async throws -> AssembledImage {
+        let epoch = lowered.sourceDateEpoch.map { FileTime(seconds: $0) }
         let store = store
         let baseCount = lowered.base?.config.diffIDs.count ?? 0
         let (config, created) = try await blocking { () -> (ImageConfig, FileTime?) in

@@ -33,7 +33,9 @@ private struct Pruning {
         }
         var layers = Set<SnapshotID>()
         var blobs = Set<Digest>()
-        for record in try store.images.all() { try keep(record, &layers, &blobs) }
+        for record in try store.images.all() {
+            for image in [record] + record.variants.map(record.variant) { try keep(image, &layers, &blobs) }
+        }
         let cache = store.cacheIndex
         if all {
             report.cacheRecords = try cache.removeAll()

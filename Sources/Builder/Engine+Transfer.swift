@@ -25,17 +25,17 @@ extension Engine {
         let store = store
         return try await steps.step("pushing \(reference)") { vertex in
             let transfers: TransferReporter = { steps.transfer(vertex, $0, total: $1) }
-            let image = try await present(record, steps)
+            let images = try await present(record, steps)
             let target = RegistryPush(repository: client.repository(reference))
             let blobs = LayerBlobs(store.snapshots, store.content, store.images)
             var manifest = try await RegistryExporter(blobs).push(
-                image,
+                images,
                 to: target,
                 tags: [reference.tagOrDigest],
                 baseRepositories: try neighbours(of: reference),
                 transfers: transfers
             ).manifest
-            if let original = record.manifest, original.digest != manifest.digest,
+            if record.variants.isEmpty, let original = record.manifest, original.digest != manifest.digest,
                 let bytes = try store.content.load(original.digest)
             {
                 // All its blobs are there now, so the original can be named too.
@@ -95,19 +95,25 @@ extension Engine {
         }
     }
 
-    /// The image with all its layers in the store, pulled where they are not.
-    private func present(_ record: ImageRecord, _ events: StepEvents) async throws -> AssembledImage {
-        let config = try local.config(record)
-        _ = try await StoredImage(
-            record.config,
-            config,
-            manifest: record.manifest,
-            reference: record.reference,
-            puller: puller(events),
-            info: nil
-        ).snapshots()
-        let store = store
-        return try await blocking { try ImageAssembler(store.snapshots, store.content).stored(record) }
+    /// The name's images, one a platform, with all their layers in the store, pulled where they are not.
+    private func present(_ record: ImageRecord, _ events: StepEvents) async throws -> [AssembledImage] {
+        var images: [AssembledImage] = []
+        for record in [record] + record.variants.map(record.variant) {
+            let config = try local.config(record)
+            _ = try await StoredImage(
+                record.config,
+                config,
+                manifest: record.manifest,
+                reference: record.reference,
+                puller: puller(events),
+                info: nil
+            ).snapshots()
+            let store = store
+            images.append(
+                try await blocking { try ImageAssembler(store.snapshots, store.content).stored(record) }
+            )
+        }
+        return images
     }
 }
 

@@ -18,6 +18,8 @@ public struct ImageRecord: Hashable, Sendable {
     public var updated: Int64
     /// A base image that a build pulled: used as long as it is here, not listed, gone with the next prune.
     public var isImplicit: Bool
+    /// The images for other platforms that the name also stands for.
+    public var variants: [ImageVariant]
 
     public init(
         reference: Reference,
@@ -26,7 +28,8 @@ public struct ImageRecord: Hashable, Sendable {
         repositoryDigest: Digest? = nil,
         size: Int64,
         updated: Int64,
-        isImplicit: Bool = false
+        isImplicit: Bool = false,
+        variants: [ImageVariant] = []
     ) {
         self.reference = reference
         self.config = config
@@ -35,6 +38,37 @@ public struct ImageRecord: Hashable, Sendable {
         self.size = size
         self.updated = updated
         self.isImplicit = isImplicit
+        self.variants = variants
+    }
+}
+
+extension ImageRecord {
+    /// One of the variants, as if it had the name for itself.
+    public func variant(_ variant: ImageVariant) -> ImageRecord {
+        var record = self
+        record.config = variant.config
+        record.manifest = variant.manifest
+        record.size = variant.size
+        record.variants = []
+        return record
+    }
+}
+
+/// An image for one of the platforms of a name.
+public struct ImageVariant: Hashable, Sendable {
+    public var platform: Platform
+    /// Digest of the config: the image's id.
+    public var config: Digest
+    /// As in ``ImageRecord``.
+    public var manifest: Descriptor?
+    /// Bytes of all layers' files, unpacked.
+    public var size: Int64
+
+    public init(platform: Platform, config: Digest, manifest: Descriptor? = nil, size: Int64) {
+        self.platform = platform
+        self.config = config
+        self.manifest = manifest
+        self.size = size
     }
 }
 
@@ -52,7 +86,13 @@ public struct ImageStore: Sendable {
             CREATE TABLE layer_blobs (
                 diff_id TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
                 PRIMARY KEY (diff_id, digest)) WITHOUT ROWID;
+            """,
             """
+            CREATE TABLE image_variants (
+                name TEXT NOT NULL REFERENCES images(name) ON DELETE CASCADE, platform TEXT NOT NULL,
+                config TEXT NOT NULL, manifest TEXT, manifest_type TEXT, manifest_size INTEGER, size INTEGER NOT NULL,
+                PRIMARY KEY (name, platform)) WITHOUT ROWID;
+            """,
         ]
     )
 
@@ -60,18 +100,30 @@ public struct ImageStore: Sendable {
 
     public init(_ database: MetadataDatabase) { self.database = database }
 
-    /// Sets or moves a tag.
+    /// Sets or moves a tag, for all platforms at once.
     public func set(_ record: ImageRecord) throws {
         try database.write { transaction in
+            let name = record.reference.withDefaultTag.description
+            // Replacing the row takes its variants with it.
             try transaction.execute(
                 "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    .text(record.reference.withDefaultTag.description), .text(record.config.description),
+                    .text(name), .text(record.config.description),
                     SQLValue(record.manifest?.digest.description), SQLValue(record.manifest?.mediaType.rawValue),
                     SQLValue(record.manifest?.size), SQLValue(record.repositoryDigest?.description),
                     .integer(record.size), .integer(record.updated), .integer(record.isImplicit ? 1 : 0),
                 ]
             )
+            for variant in record.variants {
+                try transaction.execute(
+                    "INSERT OR REPLACE INTO image_variants VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        .text(name), .text(variant.platform.description), .text(variant.config.description),
+                        SQLValue(variant.manifest?.digest.description), SQLValue(variant.manifest?.mediaType.rawValue),
+                        SQLValue(variant.manifest?.size), .integer(variant.size),
+                    ]
+                )
+            }
         }
     }
 
@@ -83,10 +135,11 @@ public struct ImageStore: Sendable {
                     "\(Self.select) WHERE repository_digest = ? OR manifest = ? ORDER BY updated DESC",
                     [.text(digest.description), .text(digest.description)]
                 )
-                return try rows.compactMap(Self.record).first { $0.reference.name == reference.name }
+                return try rows.compactMap { try Self.record($0, transaction) }
+                    .first { $0.reference.name == reference.name }
             }
             return try transaction.query("\(Self.select) WHERE name = ?", [.text(reference.withDefaultTag.description)])
-                .compactMap(Self.record).first
+                .compactMap { try Self.record($0, transaction) }.first
         }
     }
 
@@ -96,14 +149,16 @@ public struct ImageStore: Sendable {
             try transaction.query(
                 "\(Self.select) WHERE substr(config, 1, ?) = ? ORDER BY name",
                 [.integer(Int64(7 + prefix.utf8.count)), .text("sha256:" + prefix)]
-            ).compactMap(Self.record)
+            ).compactMap { try Self.record($0, transaction) }
         }
     }
 
     /// All tags, newest first.
     public func all() throws -> [ImageRecord] {
         try database.read { transaction in
-            try transaction.query("\(Self.select) ORDER BY updated DESC, name").compactMap(Self.record)
+            try transaction.query("\(Self.select) ORDER BY updated DESC, name").compactMap {
+                try Self.record($0, transaction)
+            }
         }
     }
 
@@ -150,21 +205,43 @@ public struct ImageStore: Sendable {
         SELECT name, config, manifest, manifest_type, manifest_size, repository_digest, size, updated, implicit FROM images
         """
 
-    private static func record(_ row: SQLRow) throws -> ImageRecord? {
+    private static func record(_ row: SQLRow, _ transaction: MetadataDatabase.Transaction) throws -> ImageRecord? {
         guard let name = row.text(0), let config = row.text(1), let size = row.integer(6), let updated = row.integer(7)
         else { return nil }
-        var manifest: Descriptor?
-        if let digest = row.text(2), let type = row.text(3), let size = row.integer(4) {
-            manifest = Descriptor(mediaType: MediaType(type), digest: try Digest(digest), size: size)
-        }
+        let variants = try transaction.query(
+            """
+            SELECT platform, config, manifest, manifest_type, manifest_size, size FROM image_variants WHERE name = ?
+            ORDER BY platform
+            """,
+            [.text(name)]
+        )
         return ImageRecord(
             reference: try Reference(name),
             config: try Digest(config),
-            manifest: manifest,
+            manifest: try manifest(row, 2),
             repositoryDigest: try row.text(5).map { try Digest($0) },
             size: size,
             updated: updated,
-            isImplicit: row.integer(8) == 1
+            isImplicit: row.integer(8) == 1,
+            variants: try variants.compactMap(variant)
         )
+    }
+
+    private static func variant(_ row: SQLRow) throws -> ImageVariant? {
+        guard let platform = row.text(0), let config = row.text(1), let size = row.integer(5) else { return nil }
+        return ImageVariant(
+            platform: try Platform(platform),
+            config: try Digest(config),
+            manifest: try manifest(row, 2),
+            size: size
+        )
+    }
+
+    /// A descriptor in three columns from `first` on.
+    private static func manifest(_ row: SQLRow, _ first: Int) throws -> Descriptor? {
+        guard let digest = row.text(first), let type = row.text(first + 1), let size = row.integer(first + 2) else {
+            return nil
+        }
+        return Descriptor(mediaType: MediaType(type), digest: try Digest(digest), size: size)
     }
 }

@@ -8,20 +8,27 @@ import Solver
 
 /// An image and the names it is exported under.
 public struct NamedImage: Sendable {
-    public var image: AssembledImage
+    /// One a platform; never empty.
+    public var images: [AssembledImage]
     public var names: [Reference]
 
-    public init(_ image: AssembledImage, names: [Reference]) {
-        self.image = image
+    public init(_ image: AssembledImage, names: [Reference]) { self.init([image], names: names) }
+
+    /// - Precondition: there is an image.
+    public init(_ images: [AssembledImage], names: [Reference]) {
+        precondition(!images.isEmpty, "a name stands for an image at least")
+        self.images = images
         self.names = names
     }
 }
 
 /// What an export tells of an image.
 public struct ExportedImage: Hashable, Sendable {
+    /// Of an image for several platforms, the index.
     public var manifest: Descriptor
+    /// Of the first platform.
     public var configDigest: Digest
-    /// Bottom first.
+    /// Of the first platform, bottom first.
     public var layers: [Descriptor]
 }
 
@@ -80,20 +87,30 @@ public struct LayoutExporter: Sendable {
         var dockerEntries: [JSONValue] = []
         var exported: [ExportedImage] = []
         for named in images {
-            let layers = try named.image.layers.map { layer in
-                if let known = done[layer.diffID] { return known }
-                let blob = try add(layer, to: layout, cancellation, transfers)
-                done[layer.diffID] = blob
-                return blob
+            var parts: [ExportedImage] = []
+            for image in named.images {
+                let layers = try image.layers.map { layer in
+                    if let known = done[layer.diffID] { return known }
+                    let blob = try add(layer, to: layout, cancellation, transfers)
+                    done[layer.diffID] = blob
+                    return blob
+                }
+                let manifest = image.manifest(layers, blobs.options, annotations)
+                try layout.addBlob(image.config)
+                try layout.addBlob(manifest.bytes)
+                dockerEntries.append(dockerEntry(image, named.names, layers))
+                parts.append(
+                    ExportedImage(manifest: manifest.descriptor, configDigest: image.configDigest, layers: layers)
+                )
             }
-            let manifest = named.image.manifest(layers, blobs.options, annotations)
-            try layout.addBlob(named.image.config)
-            try layout.addBlob(manifest.bytes)
-            entries += indexEntries(named, manifest.descriptor)
-            dockerEntries.append(dockerEntry(named, layers))
-            exported.append(
-                ExportedImage(manifest: manifest.descriptor, configDigest: named.image.configDigest, layers: layers)
-            )
+            var whole = parts[0]
+            if named.images.count > 1 {
+                let index = ImageIndexDocument(named.images, parts.map(\.manifest), blobs.options, annotations)
+                try layout.addBlob(index.bytes)
+                whole.manifest = index.descriptor
+            }
+            entries += indexEntries(named, whole.manifest)
+            exported.append(whole)
         }
         let names = Set(entries.compactMap { $0.annotations?[Self.imageName] })
         let kept = existing.filter { old in
@@ -130,8 +147,8 @@ public struct LayoutExporter: Sendable {
 
     private func indexEntries(_ named: NamedImage, _ manifest: Descriptor) -> [Descriptor] {
         var entry = manifest
-        entry.platform = named.image.platform
-        let created = named.image.created.map { ["org.opencontainers.image.created": $0] } ?? [:]
+        if named.images.count == 1 { entry.platform = named.images[0].platform }
+        let created = named.images[0].created.map { ["org.opencontainers.image.created": $0] } ?? [:]
         guard !named.names.isEmpty else {
             entry.annotations = created.isEmpty ? nil : created
             return [entry]
@@ -147,11 +164,11 @@ public struct LayoutExporter: Sendable {
         }
     }
 
-    private func dockerEntry(_ named: NamedImage, _ layers: [Descriptor]) -> JSONValue {
+    private func dockerEntry(_ image: AssembledImage, _ names: [Reference], _ layers: [Descriptor]) -> JSONValue {
         func path(_ digest: Digest) -> JSONValue { .string("blobs/\(digest.algorithm.rawValue)/\(digest.hex)") }
-        let tags = named.names.map(\.withDefaultTag).filter { $0.tag != nil }.map { JSONValue.string($0.familiar) }
+        let tags = names.map(\.withDefaultTag).filter { $0.tag != nil }.map { JSONValue.string($0.familiar) }
         return [
-            "Config": path(named.image.configDigest),
+            "Config": path(image.configDigest),
             "RepoTags": tags.isEmpty ? .null : .array(tags),
             "Layers": .array(layers.map { path($0.digest) }),
         ]

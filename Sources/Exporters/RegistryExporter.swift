@@ -27,6 +27,38 @@ public struct RegistryExporter: Sendable {
         self.parallel = max(1, parallel)
     }
 
+    /// Pushes images, one a platform, under one index; a single one as the other form of this does.
+    ///
+    /// - Precondition: there is an image.
+    public func push(
+        _ images: [AssembledImage],
+        to target: any PushTarget,
+        tags: [String] = [],
+        baseRepositories: [String] = [],
+        transfers: @escaping TransferReporter = silentTransfers
+    ) async throws -> ExportedImage {
+        precondition(!images.isEmpty, "something must be pushed")
+        var parts: [ExportedImage] = []
+        for image in images {
+            parts.append(
+                try await push(
+                    image,
+                    to: target,
+                    tags: images.count == 1 ? tags : [],
+                    baseRepositories: baseRepositories,
+                    transfers: transfers
+                )
+            )
+        }
+        var whole = parts[0]
+        if images.count > 1 {
+            let index = ImageIndexDocument(images, parts.map(\.manifest), blobs.options, annotations)
+            try await push(index.bytes, index.descriptor, to: target, tags, transfers)
+            whole.manifest = index.descriptor
+        }
+        return whole
+    }
+
     /// Pushes the image under each tag; with no tag, by digest.
     ///
     /// A layer that was pushed before is asked for by its recorded digest and neither made nor sent again.
@@ -47,19 +79,29 @@ public struct RegistryExporter: Sendable {
             }
         }
         let manifest = image.manifest(layers, blobs.options, annotations)
-        let progress = transfers("pushing manifest \(manifest.descriptor.digest)", manifest.descriptor.size)
+        try await push(manifest.bytes, manifest.descriptor, to: target, tags, transfers)
+        return ExportedImage(manifest: manifest.descriptor, configDigest: image.configDigest, layers: layers)
+    }
+
+    private func push(
+        _ manifest: [UInt8],
+        _ descriptor: Descriptor,
+        to target: any PushTarget,
+        _ tags: [String],
+        _ transfers: TransferReporter
+    ) async throws {
+        let progress = transfers("pushing manifest \(descriptor.digest)", descriptor.size)
         for tag in tags.isEmpty ? [nil] : tags.map(Optional.some) {
-            let stored = try await target.pushManifest(manifest.bytes, manifest.descriptor.mediaType, tag: tag)
-            guard stored.digest == manifest.descriptor.digest else {
+            let stored = try await target.pushManifest(manifest, descriptor.mediaType, tag: tag)
+            guard stored.digest == descriptor.digest else {
                 throw ExportError(
                     .destination,
-                    "the registry stored the manifest as \(stored.digest) instead of \(manifest.descriptor.digest)"
+                    "the registry stored the manifest as \(stored.digest) instead of \(descriptor.digest)"
                 )
             }
         }
-        progress.set(manifest.descriptor.size)
+        progress.set(descriptor.size)
         progress.complete()
-        return ExportedImage(manifest: manifest.descriptor, configDigest: image.configDigest, layers: layers)
     }
 
     private func isPresent(

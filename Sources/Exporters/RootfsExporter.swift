@@ -8,14 +8,27 @@ public import Snapshots
 import Solver
 
 /// Exports the files of an image without the image: as a tar archive or as a directory.
+/// The files of one image.
+public struct RootfsTree: Sendable {
+    /// Bottom first.
+    public var layers: [SnapshotID]
+    /// Where they go in the archive; nil is its root.
+    public var directory: String?
+
+    public init(layers: [SnapshotID], directory: String? = nil) {
+        self.layers = layers
+        self.directory = directory
+    }
+}
+
 public struct RootfsExporter: Sendable {
     private let snapshots: any Snapshotter
 
     public init(_ snapshots: any Snapshotter) { self.snapshots = snapshots }
 
-    /// Writes the merged tree as an uncompressed tar archive.
+    /// Writes the merged trees as one uncompressed tar archive.
     public func exportArchive(
-        _ layers: [SnapshotID],
+        _ trees: [RootfsTree],
         to destination: ExportDestination,
         transfers: @escaping TransferReporter = silentTransfers
     ) async throws {
@@ -23,7 +36,10 @@ public struct RootfsExporter: Sendable {
             let output = try OutputFile(destination)
             let progress = transfers("sending tarball", nil)
             let writer = try LayerWriter { try output.write($0) }
-            try Self.walk(layers, snapshots, to: CountingSink(writer, cancellation, progress: progress))
+            for tree in trees {
+                let target: any ChangeSink = tree.directory.map { SubdirectorySink(writer, RawPath($0)) } ?? writer
+                try Self.walk(tree.layers, snapshots, to: CountingSink(target, cancellation, progress: progress))
+            }
             _ = try writer.finish()
             try output.finish()
             progress.complete()
@@ -92,4 +108,29 @@ public struct RootfsExporter: Sendable {
         }
         return cause.isDiskFull ? OutputFile.failure(cause, path) : error
     }
+}
+
+/// Puts a tree below a directory.
+private final class SubdirectorySink: ChangeSink {
+    private let next: any ChangeSink
+    private let directory: RawPath
+
+    init(_ next: any ChangeSink, _ directory: RawPath) {
+        self.next = next
+        self.directory = directory
+    }
+
+    private func moved(_ path: RawPath) -> RawPath { path.isEmpty ? directory : directory.appending(path) }
+
+    func begin(_ path: RawPath, _ metadata: EntryMetadata) throws {
+        var metadata = metadata
+        if case .hardLink(let target) = metadata.kind { metadata.kind = .hardLink(target: moved(target)) }
+        try next.begin(moved(path), metadata)
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer) throws { try next.write(bytes) }
+    func writeHole(_ count: Int64) throws { try next.writeHole(count) }
+    func end() throws { try next.end() }
+    func addWhiteout(_ path: RawPath) throws { try next.addWhiteout(moved(path)) }
+    func makeOpaque(_ path: RawPath) throws { try next.makeOpaque(moved(path)) }
 }

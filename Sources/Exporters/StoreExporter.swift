@@ -12,7 +12,11 @@ public struct StoreExporter: Sendable {
     public init(_ images: ImageStore) { self.images = images }
 
     /// Sets every name; an image that had one of them loses it.
-    public func export(_ image: AssembledImage, names: [Reference]) async throws {
+    ///
+    /// - Parameter built: one a platform. The one for this machine is what commands show and run.
+    public func export(_ built: [AssembledImage], names: [Reference]) async throws {
+        guard let image = built.first(where: { Platform.host.accepts($0.platform) }) ?? built.first else { return }
+        let variants = built.filter { $0.platform != image.platform }
         try await blocking { [images] in
             let now = FileTime.now.seconds
             for name in names {
@@ -21,7 +25,10 @@ public struct StoreExporter: Sendable {
                         reference: name.withDefaultTag,
                         config: image.configDigest,
                         size: image.size,
-                        updated: now
+                        updated: now,
+                        variants: variants.map {
+                            ImageVariant(platform: $0.platform, config: $0.configDigest, size: $0.size)
+                        }
                     )
                 )
             }

@@ -25,7 +25,7 @@ extension BuildCommand {
         let stages = noCacheFilter.flatMap { $0.split(separator: ",").map(String.init) }
         request.noCache = noCache ? .all : stages.isEmpty ? .none : .stages(Set(stages))
         request.pulls = pull
-        request.platform = try galley.platform(platform)
+        request.platforms = try galley.platforms(platforms)
         guard let network = ExecOp.Network(rawValue: network) else {
             throw invalidValue("network mode \"\(network)\" is not supported", "use default, none or host")
         }

@@ -106,8 +106,12 @@ struct BuildCommand: EngineCommand {
     @Option(name: .customLong("shm-size"), help: .init("Size of /dev/shm in RUN steps.", value: "size"))
     var sharedMemorySize: String?
 
-    @Option(help: .init("The platform to build for.", value: "os/arch[/variant]"))
-    var platform: String?
+    @Option(
+        name: .customLong("platform"),
+        parsing: .unconditionalSingleValue,
+        help: .init("The platforms to build for: one image each, under one name.", value: "os/arch[/variant],...")
+    )
+    var platforms: [String] = []
 
     @Option(help: .init("How many RUN steps run at once.", value: "number"))
     var parallel: Int?

@@ -99,12 +99,16 @@ func newName(_ text: String) throws -> Reference {
 
 func platform(_ text: String?) throws -> Platform? {
     guard let text, !text.isEmpty else { return nil }
-    guard !text.contains(",") else {
-        throw BuilderError(
-            .unsupported,
-            "several platforms at once are not supported yet: \(text)",
-            nextStep: "name one platform"
-        )
-    }
     do { return try Platform(text) } catch { throw invalidValue("\(error)") }
+}
+
+/// The values of `--platform`, each a list; a platform that is named twice counts once.
+func platforms(_ texts: [String]) throws -> [Platform] {
+    var result: [Platform] = []
+    for text in texts.flatMap({ $0.split(separator: ",") }) {
+        let word = text.drop { $0 == " " }
+        guard let platform = word == "local" ? Platform.host : try platform(String(word)) else { continue }
+        if !result.contains(platform) { result.append(platform) }
+    }
+    return result
 }

@@ -29,7 +29,7 @@ struct ImageAssemblerTests {
     @Test func namesInTheStoreNeedNoLayerBlob() async throws {
         let kitchen = try TestKitchen()
         let image = try await kitchen.sample()
-        try await StoreExporter(kitchen.images).export(image, names: [Reference("app"), Reference("app:2")])
+        try await StoreExporter(kitchen.images).export([image], names: [Reference("app"), Reference("app:2")])
         #expect(try kitchen.images.all().count == 2)
         let record = try #require(try kitchen.images.find(Reference("app")))
         #expect(record.size == image.size)

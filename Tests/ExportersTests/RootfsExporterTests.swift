@@ -15,7 +15,7 @@ struct RootfsExporterTests {
         let image = try await kitchen.sample()
         let layers = image.layers.map(\.snapshot)
         try await RootfsExporter(kitchen.snapshots)
-            .exportArchive(layers, to: .file(kitchen.scratch.file("rootfs.tar")))
+            .exportArchive([RootfsTree(layers: layers)], to: .file(kitchen.scratch.file("rootfs.tar")))
         try kitchen.scratch.shell("mkdir tree; tar -xpf rootfs.tar -C tree --numeric-owner")
         let tree = try open(kitchen.scratch.file("tree"), [.directory]).shared()
         #expect(try listTree(tree, .all) == listTree(kitchen.snapshots.readTree(layers).root, .all))
@@ -53,7 +53,10 @@ struct RootfsExporterTests {
             ($0 as? ExportError)?.code == .diskFull
         }
         await #expect {
-            try await exporter.exportArchive([layer], to: .file(kitchen.scratch.file("small/tree.tar")))
+            try await exporter.exportArchive(
+                [RootfsTree(layers: [layer])],
+                to: .file(kitchen.scratch.file("small/tree.tar"))
+            )
         } throws: {
             ($0 as? ExportError)?.code == .diskFull
         }

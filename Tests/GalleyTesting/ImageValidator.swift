@@ -32,10 +32,12 @@ public struct ImageValidator {
         try require(marker["imageLayoutVersion"] == "1.0.0", "oci-layout has the version \(marker)")
         let index = try Index(parsing: readFile(layout.appending("index.json")))
         try require(!index.manifests.isEmpty, "the index is empty")
-        let reports = try index.manifests.map { entry in
-            var report = try validator.validate(entry)
-            report.names = entry.annotations?["io.containerd.image.name"].map { [$0] } ?? []
-            return report
+        let reports = try index.manifests.flatMap { entry in
+            try validator.manifests(of: entry).map { manifest in
+                var report = try validator.validate(manifest)
+                report.names = entry.annotations?["io.containerd.image.name"].map { [$0] } ?? []
+                return report
+            }
         }
         guard let docker = try? readFile(layout.appending("manifest.json")) else { return reports }
         for entry in try JSONValue(parsing: docker).arrayValue ?? [] {
@@ -53,6 +55,19 @@ public struct ImageValidator {
             try require(full.sorted() == names.sorted(), "manifest.json has the tags \(tags), the index \(names)")
         }
         return reports
+    }
+
+    /// The entry itself, or what the index that it names holds: each with a platform of its own.
+    private func manifests(of entry: Descriptor) throws -> [Descriptor] {
+        guard entry.mediaType.isIndex else { return [entry] }
+        let index = try Index(parsing: bytes(entry))
+        try Self.require(index.mediaType == entry.mediaType, "the index \(entry.digest) has another type")
+        let platforms = index.manifests.compactMap(\.platform)
+        try Self.require(
+            platforms.count == index.manifests.count && Set(platforms).count == platforms.count,
+            "the platforms of the index \(entry.digest) are \(platforms)"
+        )
+        return index.manifests
     }
 
     /// Checks the image that a manifest descriptor names.

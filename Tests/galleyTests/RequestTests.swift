@@ -51,7 +51,7 @@ import Testing
         #expect(request.extraHosts == [.init(name: "h", address: "1.2.3.4")])
         #expect(request.ulimits == [.init(name: "nofile", soft: 1, hard: 2)])
         #expect(request.sharedMemorySize == 64 << 20)
-        #expect(request.platform?.description == "linux/arm64")
+        #expect(request.platforms.map(\.description) == ["linux/arm64"])
         #expect(request.parallelism == 3)
         guard case .file("x/Dockerfile") = request.recipe else { throw Unexpected() }
     }
@@ -71,7 +71,7 @@ import Testing
         ["-f", "-", "-"], ["-f", "x", "-"], ["https://example.com/x.git"], ["git@example.com:x"], ["-t", "UPPER", "."],
         ["-t", "a@sha256:0000000000000000000000000000000000000000000000000000000000000000", "."],
         ["--network", "bridge", "."],
-        ["--platform", "linux/amd64,linux/arm64", "."], ["--parallel", "0", "."], ["--parallel", "x", "."],
+        ["--platform", "linux/amd64,nothing/", "."], ["--parallel", "0", "."], ["--parallel", "x", "."],
         ["--label", "=v", "."],
         ["--build-arg", "=v", "."], [], [".", "."], ["--unknown", "."],
     ])

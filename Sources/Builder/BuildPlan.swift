@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildDefinition
+import DockerfileFrontend
+import DockerfileSyntax
+import Solver
+
+/// What a request comes to: a lowered build for each platform, and all their steps as one graph.
+struct BuildPlan {
+    let dockerfile: Dockerfile
+    /// In the order of the request's platforms; at least one.
+    let builds: [LoweredBuild]
+    let graph: BuildGraph
+    /// Each once.
+    let warnings: [BuildWarning]
+
+    init(dockerfile: Dockerfile, builds: [LoweredBuild]) {
+        self.dockerfile = dockerfile
+        self.builds = builds
+        var graph = BuildGraph()
+        var warnings: [BuildWarning] = []
+        for build in builds {
+            graph.formUnion(build.graph)
+            for warning in build.warnings where !warnings.contains(warning) { warnings.append(warning) }
+        }
+        self.graph = graph
+        self.warnings = warnings
+    }
+}
