@@ -4,7 +4,6 @@
 import BuildDefinition
 import DockerfileSyntax
 import LinuxSystem
-import OCI
 
 /// One thing that a COPY or ADD copies.
 struct CopySource {
@@ -13,14 +12,60 @@ struct CopySource {
     /// The name it gets inside a destination directory.
     var name: RawPath
     var status: FileStatus
+    /// What of a directory is copied; nil is everything.
+    var filter: CopyFilter?
+}
+
+private struct FoundEntry {
+    var path: RawPath
+    var name: RawPath
+    var status: FileStatus
+    /// A wildcard found it.
+    var isMatch: Bool
 }
 
 extension SourceTree {
     /// What a copy's source path names: one entry, or those that its wildcards match, in byte order.
     func sources(of copy: FileCopy) throws -> [CopySource] {
-        let pattern = try checkedPath(copy.source)
-        guard copy.allowsWildcards, GlobPattern.hasWildcard(copy.source) else {
-            return [try source(pattern)]
+        if let pivot = copy.parentsPivot { return try sources(of: copy, pivot: pivot) }
+        let filter = try CopyFilter(excluding: copy.excludePatterns)
+        return try entries(copy.source, allowsWildcards: copy.allowsWildcards).compactMap { entry in
+            // A directory that is named gives what it holds; a file that was only matched can be excluded by its name.
+            if entry.isMatch, entry.status.kind != .directory, filter?.excludes(entry.name) == true { return nil }
+            return CopySource(path: entry.path, name: entry.name, status: entry.status, filter: filter)
+        }
+    }
+
+    /// With `--parents` each directory that the pivot names gives what the rest of the path matches in it. No symlink
+    /// is followed there.
+    private func sources(of copy: FileCopy, pivot: String) throws -> [CopySource] {
+        let pivotPath = try checkedPath(pivot)
+        let rest = try checkedPath(copy.source).components.dropFirst(pivotPath.components.count)
+        let pattern = rest.reduce(RawPath("")) { $0.appending($1) }
+        let filter = try CopyFilter(wanted: pattern.description, excluding: copy.excludePatterns)
+        let isLiteral = !copy.allowsWildcards || !GlobPattern.hasWildcard(copy.source)
+        let entries = try entries(pivot, allowsWildcards: copy.allowsWildcards)
+        if isLiteral, let first = entries.first {
+            guard first.status.kind == .directory, try exists(first.path, pattern) else { throw missing(copy.source) }
+        }
+        return entries.filter { $0.status.kind == .directory }
+            .map { CopySource(path: $0.path, name: $0.name, status: $0.status, filter: filter) }
+    }
+
+    /// Whether something is at `path` below a directory, without following symlinks.
+    private func exists(_ directory: RawPath, _ path: RawPath) throws -> Bool {
+        var place = directory
+        for component in path.components {
+            guard try status(place)?.kind == .directory else { return false }
+            place = place.appending(component)
+        }
+        return try status(place) != nil
+    }
+
+    private func entries(_ source: String, allowsWildcards: Bool) throws -> [FoundEntry] {
+        let pattern = try checkedPath(source)
+        guard allowsWildcards, GlobPattern.hasWildcard(source) else {
+            return [try entry(pattern, isMatch: false)]
         }
         var prefix = RawPath("")
         var rest = pattern.components[...]
@@ -32,13 +77,13 @@ extension SourceTree {
         do {
             globs = try rest.map { try GlobPattern($0.description) }
         } catch {
-            throw BuildOpsError(.invalidRequest, "\"\(copy.source)\" is not a valid pattern: \(error)")
+            throw BuildOpsError(.invalidRequest, "\"\(source)\" is not a valid pattern: \(error)")
         }
         let start = try resolve(prefix)
         guard try status(start)?.kind == .directory else { return [] }
         var matches: [RawPath] = []
         try match(globs[...], start, &matches)
-        return try matches.map(source)
+        return try matches.map { try entry($0, isMatch: true) }
     }
 
     private func match(_ globs: ArraySlice<GlobPattern>, _ directory: RawPath, _ matches: inout [RawPath]) throws {
@@ -54,10 +99,15 @@ extension SourceTree {
         }
     }
 
-    private func source(_ path: RawPath) throws -> CopySource {
+    private func entry(_ path: RawPath, isMatch: Bool) throws -> FoundEntry {
         let resolved = try resolve(path)
         guard let status = try status(resolved) else { throw missing(path.description) }
-        return CopySource(path: resolved, name: path.lastComponent ?? RawPath(""), status: status)
+        return FoundEntry(
+            path: resolved,
+            name: path.lastComponent ?? RawPath(""),
+            status: status,
+            isMatch: isMatch
+        )
     }
 
     func resolve(_ path: RawPath) throws -> RawPath {
@@ -65,79 +115,6 @@ extension SourceTree {
             guard try status(candidate)?.kind == .symlink else { return nil }
             return try linkTarget(candidate)
         }
-    }
-
-    /// The digest of everything that `sources` hold: what a copy of them is made of.
-    func digest(of sources: [CopySource], checkCancellation: () throws -> Void = {}) throws -> Digest {
-        var hasher = Digest.Hasher()
-        for source in sources {
-            hasher.update("source \(source.name.bytes.count):")
-            hasher.update(source.name.bytes)
-            if source.status.kind == .directory {
-                let fd = try openInRoot(root, source.path, [.directory], resolve: [.inRoot, .noSymlinks])
-                // Only what it holds is copied, so nothing of the directory itself counts.
-                hasher.update("directory\n")
-                try hash(source.path, fd.raw, RawPath(""), &hasher, checkCancellation)
-            } else {
-                let fd = try openInRoot(root, parentPath(source.path), [.directory], resolve: [.inRoot, .noSymlinks])
-                try hash(
-                    source.path,
-                    source.path.lastComponent ?? source.path,
-                    RawPath("."),
-                    source.status,
-                    in: fd.raw,
-                    &hasher
-                )
-            }
-        }
-        return hasher.finalize()
-    }
-
-    private func hash(
-        _ path: RawPath,
-        _ directory: CInt,
-        _ shown: RawPath,
-        _ hasher: inout Digest.Hasher,
-        _ checkCancellation: () throws -> Void
-    ) throws {
-        for name in try names(path, directory) {
-            try checkCancellation()
-            let child = path.appending(name)
-            try checkLength(child)
-            guard let status = try status(child) else { continue }
-            try hash(child, name, shown.appending(name), status, in: directory, &hasher)
-            if status.kind == .directory {
-                let fd = try open(at: directory, name, [.directory, .noFollow])
-                try hash(child, fd.raw, shown.appending(name), &hasher, checkCancellation)
-            }
-        }
-    }
-
-    private func hash(
-        _ path: RawPath,
-        _ name: RawPath,
-        _ shown: RawPath,
-        _ status: FileStatus,
-        in directory: CInt,
-        _ hasher: inout Digest.Hasher
-    ) throws {
-        let target = status.kind == .symlink ? try linkTarget(path) : nil
-        let digest = status.kind == .regular ? try digest(path, name, in: directory) : nil
-        record(shown, status, target: target, digest: digest).hash(into: &hasher)
-    }
-
-    private func record(
-        _ path: RawPath,
-        _ status: FileStatus,
-        target: RawPath?,
-        digest: Digest?
-    ) -> ContentRecord {
-        var record = ContentRecord(path, status, target: target, digest: digest)
-        if !keepsOwners {
-            record.uid = 0
-            record.gid = 0
-        }
-        return record
     }
 }
 

@@ -7,6 +7,7 @@ import BuildDefinition
 import LinuxSystem
 import OCI
 import Snapshots
+import Solver
 
 /// Makes the layer of a COPY, ADD or WORKDIR.
 struct FileStep {
@@ -37,7 +38,7 @@ struct FileStep {
     }
 
     private func selectionDigest(_ copy: FileCopy, _ input: StepValue) async throws -> Digest {
-        let key = Digest.sha256("\(input.identity) \(copy.allowsWildcards) \(copy.source)")
+        let key = selectionKey(copy, input)
         let memory = environment.selectionDigests
         if case .tree = input.content, let known = try await blocking({ try memory.load(key) }) { return known }
         let source = try await open(input)
@@ -47,6 +48,17 @@ struct FileStep {
             if case .tree = input.content { try memory.save(key, digest) }
             return digest
         }
+    }
+
+    /// What decides which files a copy reads.
+    private func selectionKey(_ copy: FileCopy, _ input: StepValue) -> Digest {
+        var encoder = CanonicalEncoder()
+        encoder.append("input", input.identity.description)
+        encoder.append("source", copy.source)
+        encoder.append("wildcards", copy.allowsWildcards)
+        encoder.append("parents", copy.parentsPivot)
+        encoder.append("exclude", copy.excludePatterns)
+        return Digest.sha256(encoder.bytes)
     }
 
     private func open(_ input: StepValue) async throws -> any SourceTree {
@@ -103,10 +115,14 @@ struct FileStep {
     }
 
     private func makeDirectory(_ make: FileMakeDirectory, _ target: LayerTarget) throws {
-        let owner = try make.owner.map { try OwnerLookup(root: target.base).owner($0.text) }
+        let owner = try make.owner.map { try owners(target).owner($0.text) }
         let path = try target.resolve(try checkedPath(make.path))
         if let there = try target.status(path), there.kind == .directory { return }
         try target.ensureDirectory(path, owner: owner, permissions: make.permissions)
+    }
+
+    private func owners(_ target: LayerTarget) -> OwnerLookup {
+        OwnerLookup(root: target.base, hasImage: op.hasBase)
     }
 
     private func makeFile(_ make: FileMakeFile, _ target: LayerTarget) throws {
@@ -136,7 +152,7 @@ struct FileStep {
         _ cancellation: CancellationFlag
     ) throws -> Bool {
         let items = try source.sources(of: copy)
-        let owner = try copy.owner.map { try OwnerLookup(root: target.base).owner($0.text) }
+        let owner = try copy.owner.map { try owners(target).owner($0.text) }
         let copier = TreeCopier(
             from: source,
             to: target,
@@ -155,7 +171,8 @@ struct FileStep {
             if copy.unpacksArchives, item.status.kind == .regular,
                 let compression = try ArchiveSource(source, item).compression()
             {
-                try target.ensureDirectory(destination, owner: owner, permissions: copy.permissions.forNewDirectory)
+                // As in BuildKit --chmod is not about what an archive brings, nor about where it goes.
+                try target.ensureDirectory(destination, owner: owner)
                 let isUnchanged = try ArchiveSource(source, item).unpack(
                     compression,
                     into: destination,

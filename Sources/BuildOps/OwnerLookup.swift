@@ -7,6 +7,8 @@ import LinuxSystem
 struct OwnerLookup {
     /// Root of the tree that the files are copied into.
     let root: CInt
+    /// False for a copy onto nothing: `--link`, or a stage from scratch that has no files yet.
+    var hasImage = true
 
     /// A number given as user without a group is the group's number too; a name brings its group from passwd (as in
     /// BuildKit).
@@ -60,7 +62,14 @@ struct OwnerLookup {
     }
 
     private func unknown(_ kind: String, _ name: String, _ file: String) -> BuildOpsError {
-        BuildOpsError(
+        guard hasImage else {
+            return BuildOpsError(
+                .unknownUser,
+                "unable to find \(kind) \(name): there is no image below this copy whose \(file) could be read",
+                nextStep: "use a number; a copy with --link, or the first one FROM scratch, knows no names"
+            )
+        }
+        return BuildOpsError(
             .unknownUser,
             "unable to find \(kind) \(name): no matching entry in \(file) of the image",
             nextStep: "create the \(kind) in an earlier step of this stage, or use a number"

@@ -14,28 +14,53 @@ struct PathSelection {
         case whole
     }
 
-    /// Components of each pattern, wildcards included.
-    private let patterns: [[GlobPattern]]
+    private enum Pattern {
+        /// Wildcards included; `*` stays within its component.
+        case components([GlobPattern])
+        /// With `**`: what is matched at any depth, and the components before the first wildcard.
+        case deep(IgnoreMatcher, literal: [String])
+    }
+
+    private let patterns: [Pattern]
     let isEverything: Bool
 
     /// - Parameter patterns: relative paths; empty, or one that is empty or cannot be read as a pattern, is everything.
     init(_ patterns: [String]) {
-        let split = patterns.map { $0.split(separator: "/").filter { $0 != "." }.map(String.init) }
-        let compiled = split.map { components in components.compactMap { try? GlobPattern($0) } }
-        self.patterns = compiled
-        // A symlink may lead anywhere in the context, so a path through one cannot be narrowed; the scan sees to that.
-        isEverything =
-            patterns.isEmpty
-            || zip(split, compiled).contains { $0.isEmpty || $0.contains("..") || $0.count != $1.count }
+        let compiled = patterns.map(Self.compile)
+        self.patterns = compiled.compactMap(\.self)
+        isEverything = patterns.isEmpty || compiled.contains { $0 == nil }
     }
 
-    /// Whether a step reads the path itself, or through it: then, if it is a symlink, what it points to.
+    private static func compile(_ text: String) -> Pattern? {
+        let components = text.split(separator: "/").filter { $0 != "." }.map(String.init)
+        // A symlink may lead anywhere in the context, so a path through one cannot be narrowed; the scan sees to that.
+        guard !components.isEmpty, !components.contains("..") else { return nil }
+        if text.contains("**") {
+            guard let matcher = try? IgnoreMatcher(["**", "!" + components.joined(separator: "/")]) else { return nil }
+            return .deep(matcher, literal: Array(components.prefix { !GlobPattern.hasWildcard($0) }))
+        }
+        let globs = components.compactMap { try? GlobPattern($0) }
+        return globs.count == components.count ? .components(globs) : nil
+    }
+
+    /// Whether a step may read what the path points to, if it is a symlink: it names the path, or goes through it before
+    /// the first wildcard. Behind that nothing follows symlinks.
     func leadsThrough(_ path: RawPath) -> Bool {
         if isEverything { return false }
         let components = path.components.map(\.description)
         return patterns.contains { pattern in
-            pattern.count >= components.count
-                && components.indices.allSatisfy { pattern[$0].matches(components[$0]) }
+            switch pattern {
+            case .components(let globs):
+                guard globs.count >= components.count else { return false }
+                let isLiteral = !globs.prefix(components.count).contains { GlobPattern.hasWildcard($0.description) }
+                return (isLiteral || globs.count == components.count)
+                    && components.indices.allSatisfy { globs[$0].matches(components[$0]) }
+            case .deep(let matcher, let literal):
+                if literal.starts(with: components) { return true }
+                let parent = parentPath(path)
+                return !matcher.isIgnored(path.description)
+                    && (parent.isEmpty || matcher.isIgnored(parent.description))
+            }
         }
     }
 
@@ -44,10 +69,16 @@ struct PathSelection {
         let components = path.components.map(\.description)
         var best = Match.none
         for pattern in patterns {
-            let common = min(pattern.count, components.count)
-            guard (0..<common).allSatisfy({ pattern[$0].matches(components[$0]) }) else { continue }
-            if components.count >= pattern.count { return .whole }
-            best = .above
+            switch pattern {
+            case .components(let globs):
+                let common = min(globs.count, components.count)
+                guard (0..<common).allSatisfy({ globs[$0].matches(components[$0]) }) else { continue }
+                if components.count >= globs.count { return .whole }
+                best = .above
+            case .deep(let matcher, _):
+                if !matcher.isIgnored(path.description) { return .whole }
+                if !matcher.canSkipDirectory(path.description) { best = .above }
+            }
         }
         return best
     }

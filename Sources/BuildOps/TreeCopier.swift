@@ -51,8 +51,8 @@ final class TreeCopier {
             // keeps its own: only the content is copied.
             try target.ensureDirectory(destination, owner: owner, permissions: permissions.forNewDirectory)
             let from = try openInRoot(source.root, item.path, [.directory], resolve: [.inRoot, .noSymlinks])
-            let to = try openLayer(destination)
-            try copyContent(item.path, from.raw, destination, to.raw)
+            let to = DestinationDirectory(destination, try openLayer(destination).shared())
+            try copyContent(item.path, from.raw, to, RawPath(""), item.filter)
         } else {
             let from = try openInRoot(
                 source.root,
@@ -82,19 +82,65 @@ final class TreeCopier {
         return parent.isEmpty ? RawPath(".") : parent
     }
 
-    private func copyContent(_ path: RawPath, _ from: CInt, _ destination: RawPath, _ to: CInt) throws {
+    /// - Parameter shown: the path from the directory that the copy names, which its filter is about.
+    private func copyContent(
+        _ path: RawPath,
+        _ from: CInt,
+        _ destination: DestinationDirectory,
+        _ shown: RawPath,
+        _ filter: CopyFilter?
+    ) throws {
         for name in try source.names(path, from) {
             try checkCancellation()
             let child = path.appending(name)
             try checkLength(child)
+            let childShown = filter == nil ? shown : shown.appending(name)
+            let verdict = filter?.verdict(childShown) ?? .copied
+            if verdict == .leftOut { continue }
             guard let status = try statusIfPresent(at: from, name) else {
                 sourceChanged = true
                 continue
             }
-            try copyEntry(child, name, status, in: from, destination.appending(name), name, to)
+            let place = destination.path.appending(name)
+            if status.kind == .directory {
+                let made = try open(at: from, name, [.directory, .noFollow]).shared()
+                let directory = DestinationDirectory(place) { [self] in
+                    try makeCopy(child, status, made.raw, name, in: destination, isPassedThrough: verdict != .copied)
+                }
+                if verdict == .copied { _ = try directory.descriptor() }
+                try copyContent(child, made.raw, directory, childShown, filter)
+                if verdict == .copied { try copyMetadata(status, from: made.raw, to: directory.descriptor(), place) }
+            } else if verdict == .copied {
+                try copyEntry(child, name, status, in: from, place, name, destination.descriptor())
+            }
         }
     }
 
+    /// Makes the copy of a directory, or takes over what is there. One that is there only for what it holds gets its
+    /// metadata at once, and if it was there before no more than the source's mode (as in BuildKit).
+    private func makeCopy(
+        _ path: RawPath,
+        _ status: FileStatus,
+        _ from: CInt,
+        _ name: RawPath,
+        in parent: DestinationDirectory,
+        isPassedThrough: Bool
+    ) throws -> SharedFD {
+        if !source.isUnchanged(path, status) { sourceChanged = true }
+        let to = try parent.descriptor()
+        let place = parent.path.appending(name)
+        let isNew = try target.makeOrTakeOver(place)
+        let made = try open(at: to, name, [.directory, .noFollow]).shared()
+        guard isPassedThrough else { return made }
+        if isNew {
+            try copyMetadata(status, from: from, to: made.raw, place)
+        } else {
+            try LinuxSystem.setPermissions(of: made.raw, status.permissions)
+        }
+        return made
+    }
+
+    /// Copies what is no directory.
     private func copyEntry(
         _ path: RawPath,
         _ name: RawPath,
@@ -105,19 +151,7 @@ final class TreeCopier {
         _ to: CInt
     ) throws {
         if !source.isUnchanged(path, status) { sourceChanged = true }
-        switch status.kind {
-        case .directory:
-            _ = try target.makeOrTakeOver(destination)
-            let source = try open(at: from, name, [.directory, .noFollow])
-            let made = try open(at: to, newName, [.directory, .noFollow])
-            try copyContent(path, source.raw, destination, made.raw)
-            try copyMetadata(status, from: source.raw, to: made.raw, destination)
-            return
-        case .socket:
-            return
-        default:
-            break
-        }
+        if status.kind == .socket { return }
         try makeRoom(destination, newName, to)
         if status.links > 1, let first = links[LinkKey(device: status.device, inode: status.inode)] {
             try makeHardLink(from: target.layer, first, to: to, newName)
@@ -255,9 +289,37 @@ final class TreeCopier {
     }
 }
 
+/// A directory of the layer that things are copied into, made when the first of them comes.
+private final class DestinationDirectory {
+    let path: RawPath
+    private let make: () throws -> SharedFD
+    private var made: SharedFD?
+
+    init(_ path: RawPath, _ made: SharedFD) {
+        self.path = path
+        self.made = made
+        make = { made }
+    }
+
+    init(_ path: RawPath, make: @escaping () throws -> SharedFD) {
+        self.path = path
+        self.make = make
+    }
+
+    func descriptor() throws -> CInt {
+        if let made { return made.raw }
+        let made = try make()
+        self.made = made
+        return made.raw
+    }
+}
+
 extension FilePermissions? {
-    /// Of a directory that a copy makes without a source.
-    var forNewDirectory: UInt32 { self?.applied(to: 0o755, isDirectory: true) ?? 0o755 }
+    /// Of a directory that a copy makes without a source. As in BuildKit a number counts without its three high bits, and
+    /// a symbolic mode, which is about a source's bits, not at all.
+    var forNewDirectory: UInt32 {
+        if case .exact(let bits) = self { bits & 0o777 } else { 0o755 }
+    }
 
     /// Of the copy of what has `status`.
     func of(_ status: FileStatus) -> UInt32 {

@@ -215,8 +215,29 @@ struct CopyTests {
             copies: [copying("/s", "/a/b", permissions: 0o1750)],
             facts: [.modes],
             expected: [
-                "a directory 1750", "a/b directory 1750", "a/b/t directory 1750", "a/b/t/f regular 1750 \"\"",
+                "a directory 750", "a/b directory 750", "a/b/t directory 1750", "a/b/t/f regular 1750 \"\"",
                 "a/b/t/l symlink 777 -> f",
+            ]
+        ),
+        CopyCase(
+            name: "symbolic chmod is about what is copied, not about what is made for it",
+            context: "mkdir -p s/t; touch s/t/f s/t/x; chmod 600 s/t/f; chmod 4711 s/t/x; ln -s f s/t/l",
+            copies: [copying("/s", "/a/b", mode: "u=rwX,go=rX"), copying("/s/t/f", "/c/f", mode: "a+x,g+s")],
+            facts: [.modes],
+            expected: [
+                "a directory 755", "a/b directory 755", "a/b/t directory 755", "a/b/t/f regular 644 \"\"",
+                "a/b/t/l symlink 777 -> f", "a/b/t/x regular 755 \"\"", "c directory 755", "c/f regular 2711 \"\"",
+            ]
+        ),
+        CopyCase(
+            name: "chmod leaves existing directories of the destination",
+            base: "mkdir -p d/t; chmod 700 d d/t",
+            context: "mkdir -p s/t; touch s/t/f s/g",
+            copies: [copying("/s", "/d", permissions: 0o640), copying("/s/g", "/d/g2", mode: "o=")],
+            facts: [.modes],
+            expected: [
+                "d directory 700", "d/g regular 640 \"\"", "d/g2 regular 640 \"\"", "d/t directory 640",
+                "d/t/f regular 640 \"\"",
             ]
         ),
         CopyCase(

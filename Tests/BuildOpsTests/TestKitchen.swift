@@ -102,6 +102,22 @@ final class TestKitchen: SolverEventSink {
         try await FileStep(FileOp(actions: actions, hasBase: true), environment()).run([base, source])
     }
 
+    /// The layers that the actions make of nothing; their input 0 is `source`.
+    func runWithoutBase(_ actions: [FileAction], source: StepValue) async throws -> FileStep.Result {
+        let actions = actions.map { action in
+            guard case .copy(var copy) = action else { return action }
+            copy.input = 0
+            return .copy(copy)
+        }
+        return try await FileStep(FileOp(actions: actions, hasBase: false), environment()).run([source])
+    }
+
+    /// The digest of what a copy reads, as the content key has it.
+    func contentDigest(_ action: FileAction, of source: StepValue) async throws -> Digest {
+        let op = FileOp(actions: [action], hasBase: true)
+        return try await FileStep(op, environment()).contentDigest([source, source])
+    }
+
     func list(_ layers: [SnapshotID], _ facts: ListedFacts = []) throws -> [String] {
         try listTree(snapshots.readTree(layers).root, facts)
     }
@@ -117,8 +133,11 @@ func copying(
     _ destination: String,
     owner: String? = nil,
     permissions: UInt32? = nil,
+    mode: String? = nil,
     unpacks: Bool = false,
-    isDirectory: Bool = false
+    isDirectory: Bool = false,
+    parents: String? = nil,
+    excluding: [String] = []
 ) -> FileAction {
     .copy(
         FileCopy(
@@ -126,9 +145,11 @@ func copying(
             source: source,
             destination: destination,
             owner: owner.map { FileOwner($0) },
-            permissions: permissions.map(FilePermissions.exact),
+            permissions: permissions.map(FilePermissions.exact) ?? mode.flatMap { FilePermissions(parsing: $0) },
             unpacksArchives: unpacks,
-            destinationIsDirectory: isDirectory
+            destinationIsDirectory: isDirectory,
+            parentsPivot: parents,
+            excludePatterns: excluding
         )
     )
 }

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import LinuxSystem
+import OCI
+
+extension SourceTree {
+    /// The digest of everything that `sources` hold: what a copy of them is made of.
+    func digest(of sources: [CopySource], checkCancellation: @escaping () throws -> Void = {}) throws -> Digest {
+        var hash = SelectionHash(source: self, checkCancellation: checkCancellation)
+        for source in sources { try hash.add(source) }
+        return hash.finalize()
+    }
+}
+
+/// Hashes what a copy reads: names, kinds, modes, owners, targets and contents, but no times.
+private struct SelectionHash<Source: SourceTree> {
+    let source: Source
+    let checkCancellation: () throws -> Void
+    private var hasher = Digest.Hasher()
+    /// Directories that count as soon as something below them does.
+    private var waiting: [(shown: RawPath, status: FileStatus)] = []
+
+    init(source: Source, checkCancellation: @escaping () throws -> Void) {
+        self.source = source
+        self.checkCancellation = checkCancellation
+    }
+
+    func finalize() -> Digest { hasher.finalize() }
+
+    mutating func add(_ item: CopySource) throws {
+        hasher.update("source \(item.name.bytes.count):")
+        hasher.update(item.name.bytes)
+        if item.status.kind == .directory {
+            let fd = try openInRoot(source.root, item.path, [.directory], resolve: [.inRoot, .noSymlinks])
+            // Only what it holds is copied, so nothing of the directory itself counts.
+            hasher.update("directory\n")
+            try addContent(item.path, fd.raw, RawPath(""), item.filter)
+        } else {
+            let parent = parentPath(item.path)
+            let fd = try openInRoot(source.root, parent, [.directory], resolve: [.inRoot, .noSymlinks])
+            let name = item.path.lastComponent ?? item.path
+            try addEntry(item.path, name, RawPath("."), item.status, in: fd.raw)
+        }
+    }
+
+    /// - Parameter shown: the path from the copied directory.
+    private mutating func addContent(
+        _ path: RawPath,
+        _ directory: CInt,
+        _ shown: RawPath,
+        _ filter: CopyFilter?
+    ) throws {
+        for name in try source.names(path, directory) {
+            try checkCancellation()
+            let child = path.appending(name)
+            try checkLength(child)
+            let childShown = shown.appending(name)
+            let verdict = filter?.verdict(childShown) ?? .copied
+            if verdict == .leftOut { continue }
+            guard let status = try source.status(child) else { continue }
+            if verdict == .passedThrough, status.kind != .directory { continue }
+            let waitingBefore = waiting.count
+            if verdict == .copied {
+                flushWaiting()
+                try addEntry(child, name, childShown, status, in: directory)
+            } else {
+                waiting.append((childShown, status))
+            }
+            if status.kind == .directory {
+                let fd = try open(at: directory, name, [.directory, .noFollow])
+                try addContent(child, fd.raw, childShown, filter)
+            }
+            if waiting.count > waitingBefore { waiting.removeLast() }
+        }
+    }
+
+    private mutating func flushWaiting() {
+        for directory in waiting {
+            add(ContentRecord(directory.shown, directory.status, target: nil, digest: nil))
+        }
+        waiting = []
+    }
+
+    private mutating func addEntry(
+        _ path: RawPath,
+        _ name: RawPath,
+        _ shown: RawPath,
+        _ status: FileStatus,
+        in directory: CInt
+    ) throws {
+        let target = status.kind == .symlink ? try source.linkTarget(path) : nil
+        let digest = status.kind == .regular ? try source.digest(path, name, in: directory) : nil
+        add(ContentRecord(shown, status, target: target, digest: digest))
+    }
+
+    private mutating func add(_ record: ContentRecord) {
+        var record = record
+        if !source.keepsOwners {
+            record.uid = 0
+            record.gid = 0
+        }
+        record.hash(into: &hasher)
+    }
+}
