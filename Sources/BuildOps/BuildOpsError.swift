@@ -7,7 +7,7 @@ public struct BuildOpsError: Error, Sendable, CustomStringConvertible {
         private enum Value {
             case sourceMissing, sourceIgnored, wildcardUnmatched, conflict, unknownUser, commandFailed,
                 contextUnreadable
-            case invalidRequest
+            case invalidRequest, notProvided
         }
         private let value: Value
 
@@ -20,6 +20,8 @@ public struct BuildOpsError: Error, Sendable, CustomStringConvertible {
         public static let commandFailed = Code(value: .commandFailed)
         public static let contextUnreadable = Code(value: .contextUnreadable)
         public static let invalidRequest = Code(value: .invalidRequest)
+        /// A secret or an SSH agent that a step requires is not in the request.
+        public static let notProvided = Code(value: .notProvided)
     }
 
     public let code: Code

@@ -62,6 +62,11 @@ public final class BuildStep: SolverOp {
     }
 
     public func contentKey(inputs: [StepValue]) async throws -> CacheKey? {
+        if case .exec(let op) = vertex.op {
+            let step = ExecStep(op, vertex.info, environment)
+            guard let digest = try await step.contentDigest(inputs) else { return nil }
+            return key("content", inputs: op.emptyRoot ? [] : [inputs[0].identity], content: digest)
+        }
         guard case .file(let op) = vertex.op else { return nil }
         return try await content.value {
             let digest = try await FileStep(op, self.environment).contentDigest(inputs)
@@ -101,10 +106,14 @@ public final class BuildStep: SolverOp {
         case .git, .http:
             throw BuildOpsError(.invalidRequest, "\(vertex.metadata.name): this source is not supported yet")
         case .exec(let op):
-            let layers = try await ExecStep(op, vertex.info, environment).run(inputs)
+            let result = try await ExecStep(op, vertex.info, environment).run(inputs)
             // What a command makes may differ each time, so each time has an identity of its own.
-            let identity = CacheKey(Digest.sha256("run \(UInt64.random(in: 0 ... .max)) \(layers)"))
-            return StepValue(identity: identity, content: .tree(LayerStack(layers)))
+            let identity = CacheKey(Digest.sha256("run \(UInt64.random(in: 0 ... .max)) \(result.layers)"))
+            return StepValue(
+                identity: identity,
+                content: .tree(LayerStack(result.layers)),
+                isReusable: !result.sourceChanged
+            )
         }
     }
 

@@ -5,11 +5,18 @@ import BuildDefinition
 import Content
 import Executor
 import LinuxSystem
+import OCI
 import Snapshots
 import Solver
 
 /// Runs a command in a container; what it changes is the layer.
 struct ExecStep {
+    struct Result {
+        var layers: [SnapshotID]
+        /// A source changed while it was copied.
+        var sourceChanged: Bool
+    }
+
     private let op: ExecOp
     private let info: VertexInfo
     private let environment: StepEnvironment
@@ -20,43 +27,74 @@ struct ExecStep {
         self.environment = environment
     }
 
-    func run(_ inputs: [StepValue]) async throws -> [SnapshotID] {
-        let base = op.emptyRoot ? [] : try await inputs[0].layers()
-        return try await environment.commandSlots.run { try await run(over: base) }
+    // MARK: Content
+
+    /// The digest of what the command sees of other inputs than its root; nil when it sees nothing of them.
+    func contentDigest(_ inputs: [StepValue]) async throws -> Digest? {
+        var hasher = Digest.Hasher()
+        var isEmpty = true
+        for mount in op.mounts {
+            guard case .bind(let input, let path) = mount.source else { continue }
+            isEmpty = false
+            let copy = FileCopy(input: input, source: path, allowsWildcards: false, destination: "/")
+            let actions = [FileAction.copy(copy)]
+            let step = FileStep(FileOp(actions: actions, hasBase: true), environment)
+            hasher.update(try await step.contentDigest(inputs).hex)
+        }
+        return isEmpty ? nil : hasher.finalize()
     }
 
-    private func run(over base: [SnapshotID]) async throws -> [SnapshotID] {
-        let environment = environment
-        let spec = spec
-        let stubs = mountPointStubs(for: spec)
+    // MARK: Running
+
+    func run(_ inputs: [StepValue]) async throws -> Result {
+        let base = op.emptyRoot ? [] : try await inputs[0].layers()
         let scratch = try environment.root.makeTemporaryDirectory("run")
         do {
-            let (pending, tree) = try await blocking {
-                let pending = try environment.snapshotter.begin()
-                let stubPath = scratch.appending("stubs")
-                try makeDirectory(stubPath, mode: 0o755)
-                try setPermissions(at: workingDirectory, stubPath, 0o755)
-                let stubDirectory = try open(stubPath, [.directory])
-                try makeStubLayer(in: stubDirectory.raw, stubs: stubs)
-                try makeDirectory(scratch.appending("bundle"), mode: 0o700)
-                return (
-                    pending, try environment.snapshotter.writableTree(base, changes: pending, stubs: stubPath)
-                )
+            let events = environment.events
+            let now = environment.now
+            let id = info.id
+            let preparation = MountPreparation(op: op, inputs: inputs, environment: environment, scratch: scratch) {
+                events.send(.log(id, .standardError, Array($0.utf8), at: now()))
             }
-            try await execute(spec, tree, scratch.appending("bundle"))
-            let id = try await blocking {
-                removeStubs(fromUpper: pending.directory.raw, stubs: stubs)
-                return try environment.snapshotter.publish(pending)
-            }
+            let mounts = try await preparation.prepare()
+            defer { mounts.release() }
+            // Only after all waiting for locks: a command's place is for commands that can run.
+            let layer = try await environment.commandSlots.run { try await run(over: base, mounts, scratch) }
+            withExtendedLifetime(mounts) {}
             try await blocking { try removeTree(scratch) }
-            return base + [id]
+            return Result(layers: base + [layer], sourceChanged: mounts.sourceChanged)
         } catch {
             try? await blocking { try removeTree(scratch) }
             throw error
         }
     }
 
-    private var spec: ProcessSpec {
+    private func run(
+        over base: [SnapshotID],
+        _ mounts: PreparedMounts,
+        _ scratch: RawPath
+    ) async throws -> SnapshotID {
+        let snapshotter = environment.snapshotter
+        let spec = try await spec(mounts, over: base)
+        let stubs = mountPointStubs(for: spec)
+        let (pending, tree) = try await blocking {
+            let pending = try snapshotter.begin()
+            let stubPath = scratch.appending("stubs")
+            try makeDirectory(stubPath, mode: 0o755)
+            try setPermissions(at: workingDirectory, stubPath, 0o755)
+            let stubDirectory = try open(stubPath, [.directory])
+            try makeStubLayer(in: stubDirectory.raw, stubs: stubs)
+            try makeDirectory(scratch.appending("bundle"), mode: 0o700)
+            return (pending, try snapshotter.writableTree(base, changes: pending, stubs: stubPath))
+        }
+        try await execute(spec, tree, scratch.appending("bundle"))
+        return try await blocking {
+            removeStubs(fromUpper: pending.directory.raw, stubs: stubs)
+            return try snapshotter.publish(pending)
+        }
+    }
+
+    private func spec(_ prepared: PreparedMounts, over base: [SnapshotID]) async throws -> ProcessSpec {
         var spec = ProcessSpec(
             arguments: op.arguments,
             environment: op.environment + op.proxyEnvironment,
@@ -68,7 +106,39 @@ struct ExecStep {
         spec.extraHosts = op.extraHosts.map { ProcessSpec.HostEntry(name: $0.name, address: $0.address) }
         spec.ulimits = op.ulimits.map { ProcessSpec.Ulimit(name: $0.name, soft: $0.soft, hard: $0.hard) }
         if let size = op.sharedMemorySize { spec.sharedMemorySize = size }
+        spec.securityInsecure = op.security == .insecure
+        spec.secretEnvironment = prepared.secretVariables
+        if let socket = prepared.agentSocket, !spec.environment.contains(where: { $0.hasPrefix("SSH_AUTH_SOCK=") }) {
+            spec.environment.append("SSH_AUTH_SOCK=\(socket)")
+        }
+        if prepared.mounts.isEmpty { return spec }
+        spec.mounts = try await resolved(prepared.mounts, over: base)
         return spec
+    }
+
+    /// With targets that lead through no symlink of the image, so that the places for them can be made beside its layers.
+    private func resolved(_ mounts: [ExecutorMount], over base: [SnapshotID]) async throws -> [ExecutorMount] {
+        let snapshotter = environment.snapshotter
+        return try await blocking {
+            let tree = try snapshotter.readTree(base)
+            let image = StageSource(tree: MergedRoot(owner: tree, root: tree.root.raw))
+            var result: [(written: [RawPath], mount: ExecutorMount)] = []
+            for mount in mounts {
+                let written = try checkedPath(mount.target).components
+                var next = mount
+                if let parent = result.last(where: { written.starts(with: $0.written) }) {
+                    // What the image has there is covered.
+                    next.target = (parent.mount.target as String) + "/" + text(written[parent.written.count...])
+                } else {
+                    next.target = "/" + (try image.resolve(RawPath(mount.target))).description
+                }
+                guard next.target != "/" else {
+                    throw BuildOpsError(.invalidRequest, "invalid mount target \"\(mount.target)\"")
+                }
+                result.append((written, next))
+            }
+            return result.map(\.mount)
+        }
     }
 
     private func execute(_ spec: ProcessSpec, _ tree: MergedTree, _ scratch: RawPath) async throws {
@@ -77,7 +147,7 @@ struct ExecStep {
         let errors = try LogPipe(.standardError, info.id, environment)
         async let outputEnd: Void = output.forward()
         async let errorEnd: Void = errors.forward()
-        let exit: Result<ProcessExit, any Error>
+        let exit: Swift.Result<ProcessExit, any Error>
         do {
             let io = ProcessIO(
                 standardInput: null,
@@ -105,46 +175,4 @@ struct ExecStep {
     }
 }
 
-/// A pipe whose bytes become log events.
-private final class LogPipe: Sendable {
-    private let stream: LogStream
-    private let vertex: VertexID
-    private let environment: StepEnvironment
-    private let read: SharedFD
-    private let write: Monitor<SharedFD?>
-
-    init(_ stream: LogStream, _ vertex: VertexID, _ environment: StepEnvironment) throws {
-        self.stream = stream
-        self.vertex = vertex
-        self.environment = environment
-        let (read, write) = try makePipe()
-        self.read = read
-        self.write = Monitor(write)
-    }
-
-    /// Readers wait as long as commands run, so they must not take places that other work waits for.
-    private static let readers = BlockingPool(limit: 4096)
-
-    /// The end that the command writes to.
-    func takeWriter() throws -> SharedFD {
-        guard let end = write.withLock({ $0 }) else { preconditionFailure("the writer was closed already") }
-        return end
-    }
-
-    /// Lets go of this process's hold of the writing end; the reader ends when the command's are closed too.
-    func closeWriter() { write.withLock { $0 = nil } }
-
-    /// Sends what arrives until all writing ends are closed.
-    func forward() async {
-        // A read that fails ends the log, not the step.
-        try? await Self.readers.run { [self] in
-            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 32 << 10, alignment: 16)
-            defer { buffer.deallocate() }
-            while true {
-                let count = try readBytes(read.raw, into: buffer)
-                if count == 0 { return }
-                environment.events.send(.log(vertex, stream, Array(buffer[..<count]), at: environment.now()))
-            }
-        }
-    }
-}
+private func text(_ names: ArraySlice<RawPath>) -> String { names.map(\.description).joined(separator: "/") }

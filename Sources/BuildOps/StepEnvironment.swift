@@ -15,8 +15,13 @@ public struct StepEnvironment: Sendable {
     /// A directory that the request named.
     public struct LocalDirectory: Sendable {
         public var path: RawPath
+        /// It is this build's alone, so that nothing of it is remembered.
+        public var isTransient: Bool
 
-        public init(path: RawPath) { self.path = path }
+        public init(path: RawPath, isTransient: Bool = false) {
+            self.path = path
+            self.isTransient = isTransient
+        }
     }
 
     public var root: StoreRoot
@@ -32,6 +37,9 @@ public struct StepEnvironment: Sendable {
     public var images: @Sendable (ImageOp, VertexInfo) -> any ImageLayers
     /// How many commands run at once.
     public var commandSlots: Slots
+    public var secrets: any BuildSecrets
+    public var agents: any SSHAgents
+    let contextCopies = ContextCopies()
 
     public init(
         root: StoreRoot,
@@ -43,7 +51,9 @@ public struct StepEnvironment: Sendable {
         selectionDigests: SelectionDigestMemory,
         directories: [String: LocalDirectory],
         images: @escaping @Sendable (ImageOp, VertexInfo) -> any ImageLayers,
-        commandSlots: Slots
+        commandSlots: Slots,
+        secrets: any BuildSecrets = NothingProvided(),
+        agents: any SSHAgents = NothingProvided()
     ) {
         self.root = root
         self.snapshotter = snapshotter
@@ -55,7 +65,32 @@ public struct StepEnvironment: Sendable {
         self.directories = directories
         self.images = images
         self.commandSlots = commandSlots
+        self.secrets = secrets
+        self.agents = agents
     }
+
+    /// What an input holds, to be read.
+    func source(_ input: StepValue) async throws -> any SourceTree {
+        switch input.content {
+        case .directory(let context):
+            return ContextSource(context: context)
+        case .tree(let stack):
+            let layers = try await stack.snapshots()
+            let snapshotter = snapshotter
+            return try await blocking {
+                let tree = try snapshotter.readTree(layers)
+                return StageSource(tree: MergedRoot(owner: tree, root: tree.root.raw))
+            }
+        }
+    }
+}
+
+/// No secrets, no agents.
+public struct NothingProvided: BuildSecrets, SSHAgents {
+    public init() {}
+
+    public func secret(_ id: String) -> SecretValue? { nil }
+    public func agent(_ id: String) -> SSHAgentAddress? { nil }
 }
 
 /// A number of places that tasks wait for, in order of arrival.

@@ -71,6 +71,20 @@ out:;
     return mount;
 }
 
+int galley_tmpfs_detached(void) {
+    int fs = (int)syscall(SYS_fsopen, "tmpfs", 1 /* FSOPEN_CLOEXEC */);
+    if (fs < 0) return -1;
+    int mount = -1;
+    // "noswap" came with Linux 6.4 and is for the machine's root only.
+    (void)!syscall(SYS_fsconfig, fs, config_set_flag, "noswap", NULL, 0);
+    if (set_string(fs, "mode", "700") == 0 && syscall(SYS_fsconfig, fs, config_create, NULL, NULL, 0) == 0)
+        mount = (int)syscall(SYS_fsmount, fs, 1 /* FSMOUNT_CLOEXEC */, 2 | 4 /* MOUNT_ATTR_NOSUID, NODEV */);
+    int saved = errno;
+    close(fs);
+    errno = saved;
+    return mount;
+}
+
 int galley_move_mount(int mount_fd, const char *target) {
     return (int)syscall(SYS_move_mount, mount_fd, "", AT_FDCWD, target, 4 /* MOVE_MOUNT_F_EMPTY_PATH */);
 }

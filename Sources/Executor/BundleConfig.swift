@@ -61,7 +61,9 @@ struct BundleConfig {
     // MARK: Process
 
     private var process: JSONValue {
-        var environment = spec.environment
+        let secrets = spec.secretEnvironment
+        var environment = spec.environment.filter { entry in !secrets.contains { entry.hasPrefix($0.name + "=") } }
+        environment += secrets.map { "\($0.name)=\($0.exposed)" }
         if !environment.contains(where: { $0.hasPrefix("HOME=") }) { environment.append("HOME=\(user.home)") }
         if !environment.contains(where: { $0.hasPrefix("PATH=") }) {
             environment.append("PATH=\(CommandLookup.defaultPath)")

@@ -12,6 +12,8 @@ struct ContainerLaunch: Sendable {
     /// Why it need not be started at all.
     private(set) var failure: ProcessExit?
 
+    /// Holds the configuration and the runtime's state.
+    private var bundle: RawPath
     private let tree: RootTree
     private let reader: RootReader
     private var binds: [(source: SandboxSpec.Tree, target: RawPath)] = []
@@ -23,6 +25,7 @@ struct ContainerLaunch: Sendable {
         self.spec = spec
         self.scratch = scratch
         self.runtime = runtime
+        bundle = scratch
         tree = root
         reader = try RootReader(root)
         try check()
@@ -45,7 +48,21 @@ struct ContainerLaunch: Sendable {
             deviceDirectory: bindsDevices ? path("dev") : nil,
             seccomp: seccomp
         )
-        try write("config.json", config.encoded())
+        if spec.secretEnvironment.isEmpty {
+            try write("config.json", config.encoded())
+        } else {
+            try writeToMemory(config.encoded())
+        }
+    }
+
+    /// Secrets are to reach no disk, and the runtime keeps a copy of the configuration in its state.
+    private mutating func writeToMemory(_ config: [UInt8]) throws {
+        let memory = try detachedMemoryTree().shared()
+        let file = try open(at: memory.raw, "config.json", [.writeOnly, .create, .exclusive], mode: 0o600)
+        try writeBytes(file.raw, config)
+        bundle = scratch.appending("bundle")
+        try makeDirectory(bundle)
+        binds.append((.mount(memory), bundle))
     }
 
     private func path(_ name: String) -> String { scratch.appending(name).description }
@@ -89,7 +106,8 @@ struct ContainerLaunch: Sendable {
         }
         // A NUL would cut the word short, silently, in the runtime.
         let words =
-            spec.arguments + spec.environment + spec.mounts.map(\.target) + [spec.workingDirectory, spec.hostname]
+            spec.arguments + spec.environment + spec.secretEnvironment.flatMap { [$0.name, $0.exposed] }
+            + spec.mounts.map(\.target) + [spec.workingDirectory, spec.hostname]
         guard !words.contains(where: { $0.utf8.contains(0) }) else {
             throw ExecutorError(.invalidSpec, "a command, variable or path holds a NUL byte")
         }
@@ -115,7 +133,9 @@ struct ContainerLaunch: Sendable {
     private mutating func prepareMounts() throws {
         for (index, mount) in spec.mounts.enumerated() {
             let access = mount.readOnly ? "ro" : "rw"
-            let options = [access] + (spec.securityInsecure ? [] : ["nodev"])
+            let options =
+                [access] + (spec.securityInsecure ? [] : ["nodev"])
+                + (mount.forbidsExecution ? ["nosuid", "noexec"] : [])
             switch mount.source {
             case .tmpfs(let size, let mode):
                 let size = size.map { ["size=\($0)"] } ?? []
@@ -137,6 +157,12 @@ struct ContainerLaunch: Sendable {
                 try attach(.path(source), index, mount, options)
             case .descriptor(let fd): try attach(.descriptor(fd), index, mount, options)
             case .mount(let fd): try attach(.mount(fd), index, mount, options)
+            case .subtree(let fd, let path, _):
+                // Bound from where the whole is attached.
+                let tree = scratch.appending("tree-\(index)")
+                try makeDirectory(tree)
+                binds.append((.mount(fd), tree))
+                try attach(.path(path.isEmpty ? tree : tree.appending(path)), index, mount, options)
             }
         }
     }
@@ -156,7 +182,11 @@ struct ContainerLaunch: Sendable {
 
     func sandbox(_ io: ProcessIO) -> SandboxSpec {
         var sandbox = SandboxSpec(
-            arguments: runtime.program.arguments(scratch: scratch.description, foreground: spec.terminal),
+            arguments: runtime.program.arguments(
+                scratch: scratch.description,
+                bundle: bundle.description,
+                foreground: spec.terminal
+            ),
             environment: ["PATH=\(CommandLookup.defaultPath)"],
             standardInput: io.standardInput,
             standardOutput: io.standardOutput,
@@ -184,7 +214,7 @@ struct ContainerLaunch: Sendable {
     }
 
     func keepSeccompFilter() {
-        guard case .rules = seccomp else { return }
+        guard bundle == scratch, case .rules = seccomp else { return }
         runtime.seccomp.keep(compiledIn: scratch, capabilities: spec.capabilities, program: runtime.program)
     }
 

@@ -80,6 +80,7 @@ extension ExecutorMount.Source {
         func isDirectory(_ status: FileStatus?) -> Bool { status.map { $0.kind == .directory } ?? true }
         return switch self {
         case .tmpfs: true
+        case .subtree(_, _, let isDirectory): isDirectory
         case .path(let path, _): isDirectory(try? status(at: workingDirectory, path, following: true))
         case .descriptor(let fd), .mount(let fd): isDirectory(try? status(of: fd.raw))
         }

@@ -41,6 +41,8 @@ public struct ProcessSpec: Sendable {
     public var arguments: [String]
     /// `KEY=value`. `HOME` is added from the image's passwd file when it is not there.
     public var environment: [String]
+    /// Further variables, which are written to no file on a disk.
+    public var secretEnvironment: [SecretVariable] = []
     /// Absolute; made when it does not exist.
     public var workingDirectory: String
     /// `name`, `uid`, `name:group`, ...; empty is root. Names are those of the image's own passwd and group files.
@@ -74,6 +76,22 @@ public struct ProcessSpec: Sendable {
     ]
 }
 
+/// A variable whose value is shown nowhere.
+public struct SecretVariable: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    public let name: String
+    /// The secret itself.
+    public let exposed: String
+
+    public init(name: String, exposed: String) {
+        self.name = name
+        self.exposed = exposed
+    }
+
+    public var description: String { "\(name)=<redacted>" }
+    public var debugDescription: String { description }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+}
+
 /// A file system that the process sees at a path.
 public struct ExecutorMount: Sendable {
     public enum Source: Sendable {
@@ -83,6 +101,8 @@ public struct ExecutorMount: Sendable {
         case descriptor(SharedFD)
         /// A mount that is attached nowhere yet; good for one process.
         case mount(SharedFD)
+        /// A file or directory of such a mount; the path has no symlinks.
+        case subtree(of: SharedFD, path: RawPath, isDirectory: Bool)
         /// An empty file system in memory; `size` in bytes, nil for the kernel's limit.
         case tmpfs(size: Int64?, mode: UInt32)
     }
@@ -91,6 +111,8 @@ public struct ExecutorMount: Sendable {
     /// Absolute path in the container. What is missing of it is made for the time of the run.
     public var target: String
     public var readOnly: Bool
+    /// Programs there are not executed, whatever their mode.
+    public var forbidsExecution = false
 
     public init(_ source: Source, target: String, readOnly: Bool = false) {
         self.source = source

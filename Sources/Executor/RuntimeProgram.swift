@@ -46,12 +46,12 @@ struct RuntimeProgram: Hashable, Sendable {
         return HostFacts.position(of: Array("run.oci.seccomp_bpf_data".utf8), in: bytes) != nil
     }
 
-    /// What to execute: `run` of a bundle.
-    func arguments(scratch: String, foreground: Bool) -> [String] {
-        var words = [path, "--root", scratch + "/state", "--log", scratch + "/log", "--log-format=json"]
+    /// What to execute: `run` of a bundle, with the state beside its configuration.
+    func arguments(scratch: String, bundle: String, foreground: Bool) -> [String] {
+        var words = [path, "--root", bundle + "/state", "--log", scratch + "/log", "--log-format=json"]
         // No limits are asked for, so nothing has to be made in the host's cgroups, where kill -9 would leave it.
         words.append(kind == .crun ? "--cgroup-manager=disabled" : "--rootless=true")
-        words += ["run", "--bundle", scratch]
+        words += ["run", "--bundle", bundle]
         if !foreground { words += ["--detach", "--pid-file", scratch + "/pid"] }
         return words + [Self.containerName]
     }

@@ -17,9 +17,9 @@ public final class FileLock: Sendable {
     }
 
     /// Nil when somebody else has it.
-    public init?(trying path: RawPath) throws(SystemError) {
+    public init?(trying path: RawPath, shared: Bool = false) throws(SystemError) {
         let fd = try open(path, [.readWrite, .create], mode: 0o600)
-        guard flock(fd.raw, LOCK_EX | LOCK_NB) == 0 else {
+        guard flock(fd.raw, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 else {
             if errno == EWOULDBLOCK { return nil }
             throw .last("flock", path.description)
         }

@@ -49,6 +49,8 @@ int galley_window_size(int fd, uint16_t *columns, uint16_t *rows);
 // Mounts. `lower` directories are descriptors, topmost first.
 // Returns a descriptor of a detached overlay mount; upper and work are -1 for a read-only one.
 int galley_overlay_detached(const int *lower, size_t count, int upper, int work, int userxattr, int is_volatile);
+// Returns a descriptor of a detached tmpfs that is never swapped out where the kernel can promise it.
+int galley_tmpfs_detached(void);
 int galley_move_mount(int mount_fd, const char *target);
 // A detached copy of the mount that an open file or directory lies on, from there down, with the mounts below it.
 int galley_clone_tree(int fd);
