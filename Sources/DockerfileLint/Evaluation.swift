@@ -38,7 +38,7 @@ struct Evaluation {
         target = request.target.flatMap(map.index) ?? dockerfile.stages.count - 1
         outlines = []
         for stage in map.stages {
-            var outline = StageOutline(globals)
+            var outline = StageOutline(arguments: globals.declared)
             if case .stage(let base) = stage.base { outline = outlines[base] }
             outline.used.formUnion(stage.used)
             outlines.append(outline)
@@ -62,9 +62,7 @@ struct Evaluation {
                 states[stage.index]?.knowsVariables = false
                 continue
             }
-            var state = initialState(stage)
-            for step in stage.steps { evaluate(step, of: stage.index, &state) }
-            states[stage.index] = state
+            visit(stage)
         }
     }
 
@@ -72,10 +70,17 @@ struct Evaluation {
 
     private mutating func addTriggers() {
         var done: Set<Int> = []
+        var hasAdded = true
         // Triggers may bring in further stages.
-        while let index = map.reachable(from: target).subtracting(done).min() {
-            done.insert(index)
-            map.add(triggers: triggers(of: map.stages[index]), to: index)
+        while hasAdded {
+            hasAdded = false
+            for index in map.reachable(from: target).subtracting(done).sorted() {
+                done.insert(index)
+                let triggers = triggers(of: map.stages[index])
+                guard !triggers.isEmpty else { continue }
+                map.add(triggers: triggers, to: index)
+                hasAdded = true
+            }
         }
     }
 
@@ -140,21 +145,19 @@ struct Evaluation {
 
     // MARK: - Instructions
 
-    private mutating func evaluate(_ step: StageStep, of index: Int, _ state: inout StageState) {
-        var visit = StepVisit(
-            step: step,
-            request: request,
-            expander: expander,
-            globals: globals,
-            ignored: ignored,
-            settings: log.settings.merging(comment: step.comment),
-            state: state,
-            outline: outlines[index],
-            log: log
-        )
-        visit.run()
-        state = visit.state
-        outlines[index] = visit.outline
-        log = visit.log
+    private mutating func visit(_ stage: MappedStage) {
+        let state = initialState(stage)
+        // Taken out while the visit has them, so that nothing is copied at each change.
+        var log = LintLog(CheckOptions())
+        var outline = StageOutline()
+        swap(&log, &self.log)
+        swap(&outline, &outlines[stage.index])
+        var visit = StageVisit(stage, self, state: state, outline: outline, log: log)
+        log = LintLog(CheckOptions())
+        outline = StageOutline()
+        for step in stage.steps { visit.run(step) }
+        states[stage.index] = visit.state
+        outlines[stage.index] = visit.outline
+        self.log = visit.log
     }
 }

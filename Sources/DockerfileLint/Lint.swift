@@ -18,6 +18,7 @@ public func lint(_ dockerfile: Dockerfile, _ request: LintRequest) -> LintReport
     evaluation.run()
     return LintReport(
         warnings: evaluation.log.sorted,
+        omitted: evaluation.log.omitted,
         failure: options.isError ? evaluation.log.failure : nil,
         unknownImages: evaluation.unknownImages,
         source: dockerfile.source

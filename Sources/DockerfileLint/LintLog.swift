@@ -8,6 +8,11 @@ struct LintLog {
     /// Of the file; an instruction's own comment may add to them.
     let settings: LintSettings
     private(set) var warnings: [LintWarning] = []
+    /// How many there are beyond those that are kept.
+    private(set) var omitted = 0
+
+    /// Nobody reads more, and each is printed with its instruction, which may be as long as the file.
+    private static let kept = 1000
 
     init(_ options: CheckOptions) { settings = LintSettings(options) }
 
@@ -19,6 +24,10 @@ struct LintLog {
         _ local: LintSettings? = nil
     ) {
         guard (local ?? settings).allows(rule) else { return }
+        guard warnings.count < Self.kept else {
+            omitted += 1
+            return
+        }
         warnings.append(LintWarning(rule, message, lines: lines))
     }
 

@@ -40,6 +40,8 @@ public struct LintFailure: Error, Hashable, Sendable, CustomStringConvertible {
 public struct LintReport: Sendable {
     /// In the order of their first lines.
     public var warnings: [LintWarning]
+    /// How many were found beyond those that are kept.
+    public var omitted: Int
     /// What stopped the check, or that violations count as errors here; nil otherwise.
     public var failure: LintFailure?
     /// Images whose configs were asked for and not given, as named. Stages on top of them are not checked for
@@ -49,11 +51,13 @@ public struct LintReport: Sendable {
 
     public init(
         warnings: [LintWarning],
+        omitted: Int = 0,
         failure: LintFailure? = nil,
         unknownImages: [String] = [],
         source: SourceText
     ) {
         self.warnings = warnings
+        self.omitted = omitted
         self.failure = failure
         self.unknownImages = unknownImages
         self.source = source

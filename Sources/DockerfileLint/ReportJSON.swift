@@ -93,6 +93,12 @@ private func list<T>(_ elements: [T], _ convert: (T) -> JSONValue) -> JSONValue?
 /// A range for each line, as BuildKit writes the place of an instruction.
 private func location(_ lines: ClosedRange<Int>?) -> JSONValue? {
     guard let lines else { return nil }
+    guard lines.count <= 1000 else {
+        let (start, end): (JSONValue, JSONValue) = (
+            ["line": .integer(Int64(lines.lowerBound))], ["line": .integer(Int64(lines.upperBound))]
+        )
+        return ["ranges": [["start": start, "end": end]]]
+    }
     let ranges = lines.map { line -> JSONValue in
         let position: JSONValue = ["line": .integer(Int64(line))]
         return ["start": position, "end": position]

@@ -9,11 +9,15 @@ extension LintReport {
 
     /// What `check` prints: a summary, then the warnings. The failure is not in it.
     public var checkText: String {
-        switch warnings.count {
+        switch warnings.count + omitted {
         case 0: failure == nil ? "Check complete, no warnings found.\n" : ""
         case 1: "Check complete, 1 warning has been found!\n" + text
-        case let count: "Check complete, \(count) warnings have been found!\n" + text
+        case let count: "Check complete, \(count) warnings have been found!\n" + text + omittedText
         }
+    }
+
+    private var omittedText: String {
+        omitted == 0 ? "" : "\n\(omitted) more are not shown.\n"
     }
 
     /// What is wrong as a whole, with an excerpt; nil when nothing is.
@@ -30,20 +34,29 @@ extension LintWarning {
     }
 }
 
+/// Lines of an instruction that an excerpt shows, and bytes of a line.
+private let mostLines = 200
+private let mostBytes = 4096
+
 /// The lines, marked, with one or two around them.
 func excerpt(of source: SourceText, _ lines: ClosedRange<Int>?) -> String {
     // What follows the last newline counts as a line, as BuildKit has it.
     let count = source.lineCount + (source.bytes.last == UInt8(ascii: "\n") ? 1 : 0)
     guard let lines, lines.lowerBound >= 1, lines.lowerBound <= count else { return "" }
-    let last = min(lines.upperBound, count)
+    let last = min(lines.upperBound, count, lines.lowerBound + mostLines - 1)
     let around = lines.count == 1 ? 2 : 1
     var text = "\(source.name):\(lines.lowerBound)\n--------------------\n"
     for number in max(1, lines.lowerBound - around)...min(count, last + around) {
         let digits = String(number)
         let padding = String(repeating: " ", count: max(0, 3 - digits.utf8.count))
-        text += " \(padding)\(digits) | \(lines.contains(number) ? ">>>" : "   ") \(source.line(number))\n"
+        text += " \(padding)\(digits) | \(lines.contains(number) ? ">>>" : "   ") \(shown(source.line(number)))\n"
     }
     return text + "--------------------\n"
+}
+
+private func shown(_ line: String) -> String {
+    guard line.utf8.count > mostBytes else { return line }
+    return String(decoding: line.utf8.prefix(mostBytes), as: UTF8.self) + "…"
 }
 
 extension Outline {

@@ -38,12 +38,10 @@ struct StageState {
 
 /// What a stage says of itself to an outline.
 struct StageOutline {
-    var arguments: [String: ArgumentInfo]
+    var arguments: [String: ArgumentInfo] = [:]
     var used: Set<String> = []
     var secrets: [Outline.Mount] = []
     var agents: [Outline.Mount] = []
-
-    init(_ globals: GlobalArguments) { arguments = globals.declared }
 
     /// The used arguments and those that their defaults are made of.
     var allUsed: Set<String> {

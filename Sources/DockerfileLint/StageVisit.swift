@@ -3,22 +3,44 @@
 
 import DockerfileSyntax
 
-/// One instruction of a stage: its variables, the rules that concern it, and what it changes.
-struct StepVisit {
-    let step: StageStep
+/// Goes through the instructions of one stage: their variables, the rules that concern them, and what they change.
+struct StageVisit {
     let request: LintRequest
     let expander: WordExpander
     let globals: GlobalArguments
     let ignored: IgnoredSources
-    let settings: LintSettings
     var state: StageState
     var outline: StageOutline
     var log: LintLog
+    /// The instruction at hand.
+    private var step: StageStep
+    /// As they are for it.
+    private var settings: LintSettings
+
+    init(
+        _ stage: MappedStage,
+        _ evaluation: Evaluation,
+        state: StageState,
+        outline: StageOutline,
+        log: LintLog
+    ) {
+        request = evaluation.request
+        expander = evaluation.expander
+        globals = evaluation.globals
+        ignored = evaluation.ignored
+        self.state = state
+        self.outline = outline
+        self.log = log
+        step = StageStep(stage.syntax.instruction)
+        settings = log.settings
+    }
 
     /// The keyword as written, which messages repeat.
     private var keyword: String { step.instruction.keywordText }
 
-    mutating func run() {
+    mutating func run(_ step: StageStep) {
+        self.step = step
+        settings = log.settings.merging(comment: step.comment)
         switch step.instruction.kind {
         case .env(let pairs): visitEnv(pairs)
         case .label(let pairs):
@@ -46,7 +68,7 @@ struct StepVisit {
         }
     }
 
-    mutating func report(_ rule: LintRule, _ message: String) {
+    private mutating func report(_ rule: LintRule, _ message: String) {
         log.report(rule, message, at: step.lines, settings)
     }
 
