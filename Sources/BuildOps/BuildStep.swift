@@ -19,6 +19,9 @@ public final class BuildStep: SolverOp {
         case none
         case image(any ImageLayers)
         case context(ContextScan)
+        case remote(any RemoteTree)
+        /// A remote source in a build that reaches nothing.
+        case unreachable
     }
 
     public init(_ vertex: BuildVertex, _ environment: StepEnvironment) {
@@ -28,8 +31,21 @@ public final class BuildStep: SolverOp {
             switch vertex.op {
             case .image(let op): .image(environment.images(op, vertex.info))
             case .local(let op): .context(ContextScan(op, vertex.info, environment))
-            case .git, .http, .exec, .file, .merge: .none
+            case .git(let op):
+                Self.remote(vertex, environment) { GitSource(op, vertex, environment, $0) }
+            case .http(let op):
+                Self.remote(vertex, environment) { HTTPSource(op, vertex, environment, $0) }
+            case .exec, .file, .merge: .none
             }
+    }
+
+    private static func remote(
+        _ vertex: BuildVertex,
+        _ environment: StepEnvironment,
+        _ make: (RemoteAccess) -> any RemoteTree
+    ) -> Source {
+        guard let access = environment.remotes else { return .unreachable }
+        return .remote(access.trees.tree(vertex) { make(access) })
     }
 
     public var info: VertexInfo { vertex.info }
@@ -38,7 +54,7 @@ public final class BuildStep: SolverOp {
     public var isSource: Bool {
         switch source {
         case .none: false
-        case .image, .context: true
+        case .image, .context, .remote, .unreachable: true
         }
     }
 
@@ -48,6 +64,10 @@ public final class BuildStep: SolverOp {
             return key("image", inputs: [])
         case .context(let scan):
             return CacheKey(Digest.sha256("context \(try await scan.tree().digest)"))
+        case .remote(let tree):
+            return try await tree.key()
+        case .unreachable:
+            throw unreachable
         case .none:
             return key("step", inputs: inputs)
         }
@@ -104,7 +124,8 @@ public final class BuildStep: SolverOp {
             let identity = key("merge", inputs: inputs.map(\.identity))
             return StepValue(identity: identity, content: .tree(LayerStack(layers)))
         case .git, .http:
-            throw BuildOpsError(.invalidRequest, "\(vertex.metadata.name): this source is not supported yet")
+            guard case .remote(let tree) = source else { throw unreachable }
+            return try await tree.value()
         case .exec(let op):
             let result = try await ExecStep(op, vertex.info, environment).run(inputs)
             // What a command makes may differ each time, so each time has an identity of its own.
@@ -117,8 +138,16 @@ public final class BuildStep: SolverOp {
         }
     }
 
+    private var unreachable: BuildOpsError {
+        BuildOpsError(.invalidRequest, "\(vertex.metadata.name): this build may reach no other machine")
+    }
+
     public func announceUnused() {
-        if case .image(let layers) = source { layers.announceUnused() }
+        switch source {
+        case .image(let layers): layers.announceUnused()
+        case .remote(let tree): tree.announceUnused()
+        case .none, .context, .unreachable: break
+        }
     }
 }
 

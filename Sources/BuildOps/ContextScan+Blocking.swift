@@ -29,7 +29,7 @@ extension ContextScan {
         } catch {
             throw BuildOpsError(.invalidRequest, ".dockerignore: \(error)")
         }
-        let known = try environment.fileDigests.load(directory.path.description)
+        let known = directory.isTransient ? [:] : try environment.fileDigests.load(directory.path.description)
         var scanner = ContextScanner(
             root: root,
             ignore: ignore,
@@ -38,6 +38,7 @@ extension ContextScan {
             checkCancellation: cancellation.check
         )
         let tree = try scanner.scan()
+        if directory.isTransient { return tree }
         let next = digestsToKeep(known, scanner.remembered, sawEverything: op.followPaths.isEmpty)
         if next != known { try environment.fileDigests.save(directory.path.description, next) }
         return tree

@@ -37,6 +37,8 @@ public struct StepEnvironment: Sendable {
     public var images: @Sendable (ImageOp, VertexInfo) -> any ImageLayers
     /// How many commands run at once.
     public var commandSlots: Slots
+    /// How remote sources are reached; nil when the build has none.
+    public var remotes: RemoteAccess?
     public var secrets: any BuildSecrets
     public var agents: any SSHAgents
     let contextCopies = ContextCopies()

@@ -17,8 +17,10 @@ struct BaseImages: ImageResolver {
     let pulls: Bool
 
     func resolveImage(_ reference: Reference, platform: Platform, layout: String?) async throws -> ResolvedImage {
-        guard layout == nil else {
-            throw BuilderError(.unsupported, "images in OCI layouts are not supported yet")
+        if let layout {
+            return try await events.step("[internal] load metadata for \(reference)") { _ in
+                try await image(reference, platform, in: ImageLayout(path: layout))
+            }
         }
         return try await events.step("[internal] load metadata for \(reference.withDefaultTag)") { _ in
             if !pulls, let local = try local(reference, platform) { return local }
@@ -51,14 +53,38 @@ struct BaseImages: ImageResolver {
     ) async throws -> (image: ResolvedImage, record: ImageRecord) {
         let repository = client.repository(reference)
         let top = try await client.resolveManifest(reference)
-        let topBytes = try await client.readManifest(reference, top)
+        return try await load(reference, platform, top) { descriptor in
+            if descriptor.mediaType == .ociConfig || descriptor.mediaType == .dockerConfig {
+                return try await repository.readBlob(descriptor)
+            }
+            return try await client.readManifest(reference, descriptor)
+        }
+    }
+
+    private func image(_ reference: Reference, _ platform: Platform, in layout: ImageLayout) async throws
+        -> ResolvedImage
+    {
+        let top = try await blocking { try layout.find(tag: reference.tag, digest: reference.digest) }
+        return try await load(reference, platform, top) { descriptor in
+            try await blocking { try layout.document(descriptor) }
+        }.image
+    }
+
+    /// Reads and stores an image's documents, of the index the one for the platform.
+    private func load(
+        _ reference: Reference,
+        _ platform: Platform,
+        _ top: Descriptor,
+        _ read: (Descriptor) async throws -> [UInt8]
+    ) async throws -> (image: ResolvedImage, record: ImageRecord) {
+        let topBytes = try await read(top)
         var descriptor = top
         var bytes = topBytes
         if top.mediaType.isIndex {
             let index = try Index(parsing: topBytes)
             guard let chosen = index.manifest(for: platform) else { throw noMatch(reference, platform, index) }
             descriptor = chosen
-            bytes = try await client.readManifest(reference, chosen)
+            bytes = try await read(chosen)
         }
         let manifest = try Manifest(parsing: bytes)
         guard manifest.config.mediaType == .ociConfig || manifest.config.mediaType == .dockerConfig else {
@@ -68,7 +94,7 @@ struct BaseImages: ImageResolver {
                     + "\(manifest.config.mediaType)"
             )
         }
-        let configBytes = try await repository.readBlob(manifest.config)
+        let configBytes = try await read(manifest.config)
         let config = try ImageConfig(parsing: configBytes)
         guard config.diffIDs.count == manifest.layers.count else {
             throw OCIError(

@@ -11,15 +11,25 @@ public import Solver
 public struct BuildRequest: Sendable {
     /// Where the Dockerfile's text comes from.
     public enum Recipe: Sendable {
-        /// A path, absolute or relative to the working directory; nil is `Dockerfile` in the context.
+        /// A path, absolute or relative to the working directory, or a web address; nil is `Dockerfile` in the context.
+        /// In a context that is no directory of this machine, a relative path is one inside it.
         case file(String?)
         /// The text itself, as read from standard input.
         case text([UInt8])
     }
 
-    /// Directory of the build context.
-    public var context: String
+    /// Where the build context is.
+    public enum Context: Sendable {
+        /// A directory, a git repository, or the web address of a tar archive or a Dockerfile.
+        case location(String)
+        /// A tar archive, or a Dockerfile without a context; told by the first bytes.
+        case stream(SharedFD)
+    }
+
+    public var context: Context
     public var recipe: Recipe
+    /// In the syntax of `--build-context`.
+    public var namedContexts: [String]
     /// Names for the image; the default tag is `latest`.
     public var tags: [Reference]
     public var target: String?
@@ -46,9 +56,10 @@ public struct BuildRequest: Sendable {
     /// Where `dest=-` goes.
     public var standardOutput: SharedFD?
 
-    public init(context: String, recipe: Recipe = .file(nil)) {
+    public init(context: Context, recipe: Recipe = .file(nil)) {
         self.context = context
         self.recipe = recipe
+        namedContexts = []
         tags = []
         buildArguments = [:]
         labels = []

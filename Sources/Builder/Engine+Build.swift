@@ -11,6 +11,7 @@ import Executor
 import Exporters
 import LinuxSystem
 import OCI
+import Registry
 import Snapshots
 public import Solver
 
@@ -25,9 +26,10 @@ extension Engine {
         do {
             let outputs = try BuildOutputs(request)
             try outputs.check(platforms: request.platforms)
-            let plan = try await plan(request, events)
+            let contexts = try await contexts(request, events)
+            let plan = try await plan(request, contexts, events)
             for warning in plan.warnings { sink.send(.warning(nil, warning)) }
-            let layers = try await solve(plan, request, events)
+            let layers = try await solve(plan, contexts.environment, events)
             var result = try await export(plan, layers, outputs, events)
             result.warnings = plan.warnings
             return result
@@ -41,16 +43,19 @@ extension Engine {
 
     // MARK: Lowering
 
-    private func plan(_ request: BuildRequest, _ events: StepEvents) async throws -> BuildPlan {
-        let reader = try RecipeReader(context: request.context)
-        let name = if case .file(let path?) = request.recipe { path } else { "Dockerfile" }
-        let recipe = try await events.step("[internal] load build definition from \(name)") { _ in
-            try await blocking { try reader.recipe(request.recipe) }
-        }
-        let dockerfile = try Dockerfile(parsing: recipe.bytes, name: recipe.name)
-        let ignorePatterns = try await events.step("[internal] load .dockerignore") { _ in
-            try await blocking { try reader.ignorePatterns(recipe) }
-        }
+    /// Finds what the request names and reads the Dockerfile.
+    private func contexts(_ request: BuildRequest, _ events: StepEvents) async throws -> LoadedContexts {
+        let web = WebFiles(client: WebClient(client))
+        let loader = ContextLoader(request: request, store: store, events: events, web: web)
+        return try await loader.load(environment(request, web, events))
+    }
+
+    private func plan(
+        _ request: BuildRequest,
+        _ contexts: LoadedContexts,
+        _ events: StepEvents
+    ) async throws -> BuildPlan {
+        let dockerfile = try Dockerfile(parsing: contexts.recipe.bytes, name: contexts.recipe.name)
         var lowering = LoweringRequest(
             target: request.target,
             buildArguments: request.buildArguments,
@@ -62,7 +67,8 @@ extension Engine {
             extraHosts: request.extraHosts,
             ulimits: request.ulimits,
             sharedMemorySize: request.sharedMemorySize,
-            context: .local(name: "context", ignorePatterns: ignorePatterns)
+            context: contexts.main,
+            namedContexts: contexts.named
         )
         let images = BaseImages(
             store: store,
@@ -83,12 +89,11 @@ extension Engine {
     /// The layers of each build of the plan.
     private func solve(
         _ plan: BuildPlan,
-        _ request: BuildRequest,
+        _ environment: StepEnvironment,
         _ events: StepEvents
     ) async throws -> [[SnapshotID]] {
         let targets = plan.builds.compactMap(\.result)
         guard !targets.isEmpty else { return plan.builds.map { _ in [] } }
-        let environment = try environment(request, events)
         let vertices = plan.graph.reachable(from: targets)
         let solver = Solver(
             ops: vertices.map { BuildStep($0, environment) },
@@ -110,13 +115,15 @@ extension Engine {
         }
     }
 
+    /// All but the directories.
     private func environment(
         _ request: BuildRequest,
+        _ web: WebFiles,
         _ events: StepEvents
     ) throws -> StepEnvironment {
         let puller = puller(events)
         let store = store
-        return StepEnvironment(
+        var environment = StepEnvironment(
             root: store.root,
             snapshotter: store.snapshots,
             executor: LazyRuntime(),
@@ -124,12 +131,19 @@ extension Engine {
             now: StepEvents.now,
             fileDigests: FileDigestMemory(store.database),
             selectionDigests: SelectionDigestMemory(store.database),
-            directories: ["context": .init(path: RawPath(try absolutePath(request.context)))],
+            directories: [:],
             images: { op, info in
                 StoredImage(op, store: store, puller: puller, info: info)
             },
             commandSlots: Slots(request.parallelism ?? Int.max)
         )
+        environment.remotes = RemoteAccess(
+            web: web,
+            memory: WebMemory(store.database),
+            results: RemoteCache(index: store.cacheIndex),
+            environment: settings.environment
+        )
+        return environment
     }
 }
 

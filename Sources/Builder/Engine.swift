@@ -18,7 +18,10 @@ public final class Engine: Sendable {
     public init(_ settings: EngineSettings) throws {
         self.settings = settings
         store = try Store(settings.root)
-        client = RegistryClient(hosts: settings.registries)
+        client = RegistryClient(
+            hosts: settings.registries,
+            proxies: ProxySettings(environment: settings.environment)
+        )
     }
 
     /// Ends the use of the root directory: call it last, before the program exits.

@@ -10,10 +10,13 @@ public struct EngineSettings: Sendable {
     /// Absolute path of the root directory.
     public var root: RawPath
     public var registries: RegistryHosts
+    /// Variables of this process that count: those of proxies, and what programs that are started need.
+    public var environment: [String: String]
 
-    public init(root: RawPath, registries: RegistryHosts = RegistryHosts()) {
+    public init(root: RawPath, registries: RegistryHosts = RegistryHosts(), environment: [String: String] = [:]) {
         self.root = root
         self.registries = registries
+        self.environment = environment
     }
 
     /// Finds both as the command line and the environment tell.
@@ -30,6 +33,14 @@ public struct EngineSettings: Sendable {
         let path = root ?? nonEmpty("GALLEY_ROOT") ?? (isRoot ? "/var/lib/galley" : ordinary)
         self.root = RawPath(try absolutePath(path))
         registries = RegistryHosts()
+        self.environment = environment
+        if let problem = ProxySettings.problem(in: environment) {
+            throw BuilderError(
+                .configuration,
+                problem,
+                nextStep: "use the form http://[user:password@]host:port, or unset the variable"
+            )
+        }
         if let configuration {
             try read(configuration, required: true)
         } else {

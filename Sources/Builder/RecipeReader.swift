@@ -4,86 +4,113 @@
 import DockerfileSyntax
 import LinuxSystem
 
-/// Reads a build's Dockerfile and ignore file.
-struct RecipeReader {
-    let context: String
+/// A build's Dockerfile.
+struct Recipe {
+    /// As it is called in messages.
+    var name: String
+    var bytes: [UInt8]
+    /// The file's path, when it is a file of this machine.
+    var path: String?
+}
 
-    struct Recipe {
-        /// As it is called in messages.
-        var name: String
-        var bytes: [UInt8]
-        /// The file's path, when it is a file.
-        var path: String?
-    }
+/// Reads Dockerfiles and ignore files.
+enum RecipeReader {
+    static let limit = 64 << 20
+    /// In the order in which they are looked for; the last is Buildah's.
+    static let defaultNames = ["Dockerfile", "dockerfile", "Containerfile"]
 
-    init(context: String) throws {
-        self.context = try absolutePath(context)
-        let status: FileStatus?
-        do throws(SystemError) {
-            status = try statusIfPresent(at: workingDirectory, RawPath(self.context), following: true)
-        } catch {
-            throw BuilderError(.notFound, "unable to prepare context: path \"\(context)\": \(error.reason)")
-        }
-        guard let status else {
-            throw BuilderError(
-                .notFound,
-                "unable to prepare context: path \"\(context)\" not found",
-                nextStep: "give the directory that holds the Dockerfile and what it copies, often just \".\""
-            )
-        }
-        guard status.kind == .directory else {
-            throw BuilderError(
-                .notFound,
-                "unable to prepare context: \"\(context)\" is not a directory",
-                nextStep: "the last argument is the context directory; name the Dockerfile with -f"
-            )
-        }
-    }
-
-    func recipe(_ source: BuildRequest.Recipe) throws -> Recipe {
-        switch source {
-        case .text(let bytes):
-            return Recipe(name: "Dockerfile", bytes: bytes)
-        case .file(let given):
-            let path = try given.map(absolutePath) ?? context + "/Dockerfile"
-            do throws(SystemError) {
-                let bytes = try readFile(RawPath(path), limit: 64 << 20)
-                return Recipe(name: RawPath(path).lastComponent?.description ?? "Dockerfile", bytes: bytes, path: path)
-            } catch {
-                // As BuildKit: a file in lower case does where none was named.
-                if given == nil, error.isNotFound,
-                    let bytes = try? readFile(RawPath(context + "/dockerfile"), limit: 64 << 20)
-                {
-                    return Recipe(name: "dockerfile", bytes: bytes, path: context + "/dockerfile")
+    /// A Dockerfile of this machine.
+    ///
+    /// - Parameter path: absolute or relative to the working directory; nil looks for one in `context`.
+    static func local(_ path: String?, context: String) throws -> Recipe {
+        guard let path else {
+            for name in defaultNames {
+                let path = context + "/" + name
+                if let bytes = try read(path, shown: name, isRequired: false) {
+                    return Recipe(name: name, bytes: bytes, path: path)
                 }
-                let shown = given ?? "Dockerfile"
-                throw BuilderError(
-                    .notFound,
-                    "failed to read dockerfile: open \(shown): \(error.reason.lowercased())",
-                    nextStep: given == nil
-                        ? "there is no Dockerfile in \(context); name one with -f" : "check the path given with -f"
-                )
             }
+            throw missing("Dockerfile", nextStep: "there is no Dockerfile in \(context); name one with -f")
         }
+        let absolute = try absolutePath(path)
+        guard let bytes = try read(absolute, shown: path, isRequired: true) else {
+            throw missing(path, nextStep: "check the path given with -f")
+        }
+        return Recipe(name: RawPath(absolute).lastComponent?.description ?? "Dockerfile", bytes: bytes, path: absolute)
     }
 
-    /// The patterns of `<Dockerfile>.dockerignore` beside the Dockerfile, else of the context's `.dockerignore`.
-    func ignorePatterns(_ recipe: Recipe) throws -> [String] {
-        let candidates = [recipe.path.map { $0 + ".dockerignore" }, context + "/.dockerignore"].compactMap { $0 }
-        for path in candidates {
-            let bytes: [UInt8]
+    /// A Dockerfile of a tree that others made: no symlink leads out of it.
+    static func inside(_ root: CInt, _ path: String?, what: String) throws -> Recipe {
+        for name in path.map({ [$0] }) ?? defaultNames {
             do throws(SystemError) {
-                bytes = try readFile(RawPath(path), limit: 16 << 20)
+                let file = try openInRoot(root, RawPath(name), [.readOnly, .nonBlocking])
+                guard try status(of: file.raw).kind == .regular else {
+                    throw SystemError(errno: 21, operation: "read", path: name)
+                }
+                let bytes = try readAll(file.raw, limit: limit, path: name)
+                return Recipe(name: RawPath(name).lastComponent?.description ?? name, bytes: bytes)
             } catch {
                 if error.isNotFound { continue }
-                throw BuilderError(.notFound, "cannot read \(path): \(error.reason)")
-            }
-            do {
-                return try IgnoreFile(parsing: String(decoding: bytes, as: UTF8.self)).patterns
-            } catch {
-                throw BuilderError(.invalidRequest, "\(path): \(error)")
+                throw unreadable(name, error)
             }
         }
-        return []
+        throw missing(
+            path ?? "Dockerfile",
+            nextStep: path == nil
+                ? "there is no Dockerfile in \(what); name one with -f" : "-f is a path inside \(what)"
+        )
+    }
+
+    /// The patterns of `<Dockerfile>.dockerignore` beside the Dockerfile, else of the context's own ignore file.
+    static func ignorePatterns(_ recipe: Recipe, context: String) throws -> [String] {
+        if let path = recipe.path, let patterns = try patterns(path + ".dockerignore") { return patterns }
+        return try ignorePatterns(context: context)
+    }
+
+    /// The patterns of a directory's `.dockerignore`, or of Buildah's `.containerignore` where there is none.
+    static func ignorePatterns(context: String) throws -> [String] {
+        try patterns(context + "/.dockerignore") ?? patterns(context + "/.containerignore") ?? []
+    }
+
+    private static func patterns(_ path: String) throws -> [String]? {
+        let bytes: [UInt8]
+        do throws(SystemError) {
+            bytes = try readFile(RawPath(path), limit: 16 << 20)
+        } catch {
+            if error.isNotFound { return nil }
+            throw BuilderError(.notFound, "cannot read \(path): \(error.reason)")
+        }
+        do {
+            return try IgnoreFile(parsing: String(decoding: bytes, as: UTF8.self)).patterns
+        } catch {
+            throw BuilderError(.invalidRequest, "\(path): \(error)")
+        }
+    }
+
+    private static func read(_ path: String, shown: String, isRequired: Bool) throws -> [UInt8]? {
+        do throws(SystemError) {
+            return try readFile(RawPath(path), limit: limit)
+        } catch {
+            if error.isNotFound { return nil }
+            // A directory of that name may lie there for something else.
+            if !isRequired, error.errno == 21 { return nil }
+            throw unreadable(shown, error)
+        }
+    }
+
+    private static func missing(_ name: String, nextStep: String) -> BuilderError {
+        BuilderError(
+            .notFound,
+            "failed to read dockerfile: open \(name): no such file or directory",
+            nextStep: nextStep
+        )
+    }
+
+    private static func unreadable(_ name: String, _ error: SystemError) -> BuilderError {
+        BuilderError(
+            .notFound,
+            "failed to read dockerfile: open \(name): \(error.reason.lowercased())",
+            nextStep: "check the path given with -f"
+        )
     }
 }

@@ -21,7 +21,7 @@ final class Store: Sendable {
         root = try StoreRoot(path)
         database = try MetadataDatabase(
             path: path.appending("galley.db").description,
-            schemas: [ImageStore.schema, OverlaySnapshotter.schema, BuildCacheSchema.schema]
+            schemas: [ImageStore.schema, OverlaySnapshotter.schema, BuildCacheSchema.schema, WebMemory.schema]
         )
         content = ContentStore(root)
         images = ImageStore(database)

@@ -17,6 +17,8 @@ final class StoredImage: ImageLayers {
     private let config: ImageConfig
     private let manifest: Descriptor?
     private let reference: Reference
+    /// Where the layers are; nil for a registry.
+    private let layout: ImageLayout?
     private let puller: ImagePuller
     /// The step that stands for the image; nil when a build is not what wants it.
     private let info: VertexInfo?
@@ -28,6 +30,7 @@ final class StoredImage: ImageLayers {
         _ config: ImageConfig,
         manifest: Descriptor?,
         reference: Reference,
+        layout: ImageLayout? = nil,
         puller: ImagePuller,
         info: VertexInfo?
     ) {
@@ -35,6 +38,7 @@ final class StoredImage: ImageLayers {
         self.config = config
         self.manifest = manifest
         self.reference = reference
+        self.layout = layout
         self.puller = puller
         self.info = info
     }
@@ -43,7 +47,15 @@ final class StoredImage: ImageLayers {
     convenience init(_ op: ImageOp, store: Store, puller: ImagePuller, info: VertexInfo) {
         var config = ImageConfig(platform: op.platform)
         config.diffIDs = op.diffIDs
-        self.init(op.config, config, manifest: op.manifest, reference: op.reference, puller: puller, info: info)
+        self.init(
+            op.config,
+            config,
+            manifest: op.manifest,
+            reference: op.reference,
+            layout: op.layout.map { ImageLayout(path: $0) },
+            puller: puller,
+            info: info
+        )
     }
 
     func snapshots() async throws -> [SnapshotID] {
@@ -85,7 +97,7 @@ final class StoredImage: ImageLayers {
                 name: "pulling from \(reference.familiarName)"
             )
         return try await puller.events.step(info) { vertex in
-            try await puller.pull(reference, manifest, config, vertex)
+            try await puller.pull(reference, manifest, config, from: layout, vertex)
         }
     }
 }
@@ -101,9 +113,10 @@ struct ImagePuller: Sendable {
         _ reference: Reference,
         _ descriptor: Descriptor,
         _ config: ImageConfig,
+        from layout: ImageLayout?,
         _ vertex: VertexID
     ) async throws -> [SnapshotID] {
-        let manifest = try await manifest(reference, descriptor)
+        let manifest = try await manifest(reference, descriptor, layout)
         let diffIDs = config.diffIDs
         guard manifest.layers.count == diffIDs.count else {
             throw OCIError(
@@ -112,7 +125,7 @@ struct ImagePuller: Sendable {
             )
         }
         do {
-            return try await importLayers(reference, manifest, diffIDs, vertex)
+            return try await importLayers(reference, manifest, diffIDs, layout, vertex)
         } catch let error as CancellationError {
             throw error
         } catch {
@@ -129,6 +142,7 @@ struct ImagePuller: Sendable {
         _ reference: Reference,
         _ manifest: Manifest,
         _ diffIDs: [DiffID],
+        _ layout: ImageLayout?,
         _ vertex: VertexID
     ) async throws -> [SnapshotID] {
         let repository = client.repository(reference)
@@ -145,6 +159,8 @@ struct ImagePuller: Sendable {
             defer { progress.complete(at: StepEvents.now()) }
             if try await store.content.containsBlob(layer) {
                 try await store.content.readBlob(layer) { try await input.write($0) }
+            } else if let layout {
+                try await fetch(layer, from: layout, into: input)
             } else {
                 let source = repository.reportingProgress { progress.set($0) }
                 try await fetch(layer, from: source, into: input)
@@ -158,7 +174,7 @@ struct ImagePuller: Sendable {
     ///
     /// Bytes that are not the announced ones rarely unpack; the blob is read to its end nevertheless, so that a wrong
     /// digest is reported as that.
-    private func fetch(_ layer: Descriptor, from source: RegistryRepository, into input: LayerInput) async throws {
+    private func fetch(_ layer: Descriptor, from source: some BlobSource, into input: LayerInput) async throws {
         let failure = Monitor<(any Error)?>(nil)
         _ = try await store.content.writeBlob(mediaType: layer.mediaType, expected: layer) { writer in
             try await source.readBlob(layer) { bytes in
@@ -175,12 +191,21 @@ struct ImagePuller: Sendable {
         if let error = failure.withLock({ $0 }) { throw error }
     }
 
-    private func manifest(_ reference: Reference, _ descriptor: Descriptor) async throws -> Manifest {
+    private func manifest(
+        _ reference: Reference,
+        _ descriptor: Descriptor,
+        _ layout: ImageLayout?
+    ) async throws -> Manifest {
         let store = store
         if let bytes = try await blocking({ try store.content.load(descriptor.digest) }) {
             return try Manifest(parsing: bytes)
         }
-        let bytes = try await client.readManifest(reference, descriptor)
+        let bytes: [UInt8]
+        if let layout {
+            bytes = try await blocking { try layout.document(descriptor) }
+        } else {
+            bytes = try await client.readManifest(reference, descriptor)
+        }
         _ = try await blocking { try store.content.store(bytes) }
         return try Manifest(parsing: bytes)
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import AsyncHTTPClient
 import FoundationEssentials
 public import LinuxSystem
 import NIOCore

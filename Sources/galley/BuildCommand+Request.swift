@@ -11,6 +11,8 @@ extension BuildCommand {
     /// What the engine is asked for. Reads nothing but `environment`.
     func request(_ input: BuildInput, environment: [String: String]) throws -> BuildRequest {
         var request = BuildRequest(context: input.context, recipe: input.recipe)
+        request.namedContexts = namedContexts
+        try limits.refuse()
         request.tags = try tags.map(newName)
         request.target = target
         for text in buildArguments {

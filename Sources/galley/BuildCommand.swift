@@ -12,7 +12,7 @@ struct BuildCommand: EngineCommand {
     static let configuration = CommandConfiguration(
         commandName: "build",
         abstract: "Build an image from a Dockerfile.",
-        usage: "galley build [OPTIONS] PATH | -"
+        usage: "galley build [OPTIONS] PATH | URL | -"
     )
 
     @OptionGroup var global: GlobalOptions
@@ -27,9 +27,19 @@ struct BuildCommand: EngineCommand {
     @Option(
         name: .letter("f", "file"),
         parsing: .unconditional,
-        help: .init("The Dockerfile, or - for standard input (default: PATH/Dockerfile).", value: "file")
+        help: .init("The Dockerfile: a path, a URL, or - for standard input (default: PATH/Dockerfile).", value: "file")
     )
     var file: String?
+
+    @Option(
+        name: .customLong("build-context"),
+        parsing: .unconditionalSingleValue,
+        help: .init(
+            "Name a further context: a directory, docker-image://, oci-layout://, a git repository, a URL or target:stage.",
+            value: "name=value"
+        )
+    )
+    var namedContexts: [String] = []
 
     @Option(parsing: .unconditional, help: .init("Stop at this stage.", value: "stage"))
     var target: String?
@@ -116,12 +126,18 @@ struct BuildCommand: EngineCommand {
     @Option(help: .init("How many RUN steps run at once.", value: "number"))
     var parallel: Int?
 
+    @OptionGroup var limits: ResourceLimits
+
     // Steps leave no containers behind, whatever these say.
     @Flag(name: .customLong("rm"), help: .hidden) var removesContainers = false
     @Flag(name: .customLong("force-rm"), help: .hidden) var alwaysRemovesContainers = false
 
     @Argument(
-        help: .init("The directory of the build context, or - for a Dockerfile on standard input.", value: "path")
+        help: .init(
+            "The build context: a directory, a git repository, the URL of a tar archive, or - for an archive or a "
+                + "Dockerfile on standard input.",
+            value: "path"
+        )
     )
     var context: String
 
@@ -130,10 +146,8 @@ struct BuildCommand: EngineCommand {
         let input = try BuildInput(
             context: context,
             file: file,
-            temporaryDirectory: session.environment["TMPDIR"],
-            standardInput: { try readAll(STDIN_FILENO) }
+            standardInput: { try standardStream(STDIN_FILENO) }
         )
-        defer { input.remove() }
         var request = try request(input, environment: session.environment)
         if !isTerminal(STDOUT_FILENO) { request.standardOutput = try standardStream(STDOUT_FILENO) }
         let engine = try session.engine()

@@ -19,10 +19,12 @@ import Testing
         let input = try BuildInput(
             context: command.context,
             file: command.file,
-            temporaryDirectory: nil,
-            standardInput: { Array("FROM x".utf8) }
+            standardInput: {
+                let (read, write) = try makePipe()
+                try writeBytes(write.raw, "FROM x".utf8)
+                return read
+            }
         )
-        defer { input.remove() }
         return try command.request(input, environment: environment)
     }
 
@@ -34,12 +36,13 @@ import Testing
                 "--build-arg", "C", "--build-arg=D=", "--label", "k=v", "--label", "bare", "--no-cache", "--pull", "-q",
                 "-o", "type=local,dest=out", "-o-", "--push", "--load", "--network", "none", "--add-host", "h:1.2.3.4",
                 "--ulimit", "nofile=1:2", "--shm-size", "64m", "--platform", "linux/arm64/v8", "--parallel", "3",
-                "--rm",
+                "--rm", "--build-context", "a=b", "--build-context=c=docker-image://d",
                 "ctx",
             ],
             environment: ["B": "b"]
         )
-        #expect(request.context == "ctx")
+        guard case .location("ctx") = request.context else { throw Unexpected() }
+        #expect(request.namedContexts == ["a=b", "c=docker-image://d"])
         #expect(request.tags.map(\.description) == ["docker.io/library/a:latest", "r.io/b:2"])
         #expect(request.target == "t")
         #expect(request.buildArguments == ["A": "1=2", "B": "b", "D": ""])
@@ -61,14 +64,15 @@ import Testing
     @Test func fromStandardInput() throws {
         guard case .text(let bytes) = try build(["-f", "-", "."]).recipe else { throw Unexpected() }
         #expect(bytes == Array("FROM x".utf8))
-        let request = try build(["-"])
-        guard case .text = request.recipe else { throw Unexpected() }
-        #expect(request.context != "-")
-        #expect((try? status(at: workingDirectory, RawPath(request.context))) == nil)
+        let request = try build(["-", "-f", "inside/Dockerfile"])
+        guard case .file("inside/Dockerfile") = request.recipe, case .stream(let stream) = request.context else {
+            throw Unexpected()
+        }
+        #expect(try readAll(stream.raw) == Array("FROM x".utf8))
     }
 
     @Test(arguments: [
-        ["-f", "-", "-"], ["-f", "x", "-"], ["https://example.com/x.git"], ["git@example.com:x"], ["-t", "UPPER", "."],
+        ["-f", "-", "-"], ["--memory", "1g", "."], ["-m1g", "."], ["--cgroup-parent", "x", "."], ["-t", "UPPER", "."],
         ["-t", "a@sha256:0000000000000000000000000000000000000000000000000000000000000000", "."],
         ["--network", "bridge", "."],
         ["--platform", "linux/amd64,nothing/", "."], ["--parallel", "0", "."], ["--parallel", "x", "."],
@@ -76,15 +80,6 @@ import Testing
         ["--build-arg", "=v", "."], [], [".", "."], ["--unknown", "."],
     ])
     func refused(_ words: [String]) { #expect(throws: (any Error).self) { try build(words) } }
-
-    @Test func archives() {
-        var tar = [UInt8](repeating: 0, count: 512)
-        tar.replaceSubrange(257..<262, with: "ustar".utf8)
-        #expect(BuildInput.isArchive(tar))
-        #expect(BuildInput.isArchive([0x1f, 0x8b, 8]))
-        #expect(!BuildInput.isArchive(Array("FROM scratch".utf8)))
-        #expect(!BuildInput.isArchive([]))
-    }
 
     @Test(
         arguments: [
