@@ -135,7 +135,10 @@ private struct Lowering {
         var declared = used
         for instruction in stages.dockerfile.instructions {
             var instruction = instruction
-            if case .onbuild(let onbuild) = instruction.kind { instruction = onbuild.instruction }
+            if case .onbuild(let onbuild) = instruction.kind {
+                guard let trigger = onbuild.instruction else { continue }
+                instruction = trigger
+            }
             guard case .arg(let declarations) = instruction.kind else { continue }
             declared.formUnion(declarations.map(\.name.text))
         }

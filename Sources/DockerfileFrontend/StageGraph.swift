@@ -97,7 +97,12 @@ struct StageGraph {
         if case .stage(let parent) = base {
             steps += syntax[parent].instructions.compactMap { instruction in
                 guard case .onbuild(let onbuild) = instruction.kind else { return nil }
-                return StageInstruction(onbuild.instruction, isTrigger: true)
+                guard let trigger = onbuild.instruction else {
+                    let reason = onbuild.problem?.message ?? "not an instruction"
+                    log.report(LoweringFailure("failed to parse onbuild trigger: \(reason)"), at: instruction.range)
+                    return nil
+                }
+                return StageInstruction(trigger, isTrigger: true)
             }
         }
         steps += stage.instructions.map { StageInstruction($0) }

@@ -46,7 +46,7 @@ public struct Instruction: Sendable, Hashable {
         case .run(let run): run.heredocs
         case .copy(let copy): copy.heredocs
         case .add(let add): add.heredocs
-        case .onbuild(let onbuild): onbuild.instruction.heredocs
+        case .onbuild(let onbuild): onbuild.instruction?.heredocs ?? []
         default: []
         }
     }

@@ -22,9 +22,18 @@ public enum Keyword: String, Sendable, CaseIterable {
     case volume = "VOLUME"
     case workdir = "WORKDIR"
 
-    /// The keyword spelled by `text` in any letter case.
+    /// The keyword spelled by `text` in any letter case; of letters beyond ASCII those count whose lower case is ASCII.
     public init?(spelledLike text: some StringProtocol) {
-        guard text.utf8.count <= 11 else { return nil }
-        self.init(rawValue: text.uppercased())
+        guard text.utf8.count <= 22 else { return nil }
+        var upper = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "a"..."z": upper.append(Unicode.Scalar(UInt8(scalar.value - 0x20)))
+            case "\u{212A}": upper.append("K")
+            case "\u{130}": upper.append("I")
+            default: upper.append(scalar)
+            }
+        }
+        self.init(rawValue: String(upper))
     }
 }

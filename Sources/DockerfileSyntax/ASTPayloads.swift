@@ -270,11 +270,15 @@ public enum HealthcheckInstruction: Hashable, Sendable {
 public struct OnBuildInstruction: Hashable, Sendable {
     /// What the image config stores: the trigger's line, with its heredocs behind it.
     public var text: String
-    /// The trigger as parsed here, never FROM, MAINTAINER or ONBUILD.
-    public var instruction: Instruction
+    /// The trigger as parsed here, never FROM, MAINTAINER or ONBUILD; nil when it is no valid instruction, which as in
+    /// BuildKit matters only to who builds on the image.
+    public var instruction: Instruction?
+    /// Why ``instruction`` is nil.
+    public var problem: Diagnostic?
 
-    public init(text: String, instruction: Instruction) {
+    public init(text: String, instruction: Instruction?, problem: Diagnostic? = nil) {
         self.text = text
         self.instruction = instruction
+        self.problem = problem
     }
 }

@@ -3,20 +3,51 @@
 
 /// A line of the form `# name=value`.
 enum DirectiveLine {
-    /// The name in lower case and the value, nil when the line is something else.
+    static let names: Set<String> = ["syntax", "escape", "check"]
+
+    /// The name in lower case and the value, nil when the line is something else. The marker comes first in the line.
     static func parse(
         _ slice: ArraySlice<UInt8>,
         marker: String = "#"
     ) -> (name: String, value: ArraySlice<UInt8>)? {
-        var rest = trimmingSpace(slice)
-        guard rest.starts(with: marker.utf8) else { return nil }
-        rest = trimmingSpace(rest.dropFirst(marker.utf8.count))
+        guard slice.starts(with: marker.utf8) else { return nil }
+        var rest = trimmingSpaceAtStart(slice.dropFirst(marker.utf8.count))
         let name = rest.prefix { $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A || $0 >= 0x30 && $0 <= 0x39 }
         guard let first = name.first, first >= 0x41 else { return nil }
-        rest = trimmingSpace(rest[name.endIndex...])
+        rest = rest[name.endIndex...].drop(while: isSeparator)
         guard rest.first == UInt8(ascii: "=") else { return nil }
-        rest = trimmingSpace(rest.dropFirst())
-        return rest.isEmpty ? nil : (String(decoding: name, as: UTF8.self).lowercased(), rest)
+        let afterSign = rest.dropFirst()
+        var value = afterSign.drop(while: isSeparator)
+        // A value of nothing but blanks is the last of them.
+        if value.isEmpty { value = afterSign.suffix(1) }
+        while value.count > 1, let last = value.last, isSeparator(last) { value = value.dropLast() }
+        return value.isEmpty ? nil : (String(decoding: name, as: UTF8.self).lowercased(), value)
+    }
+
+    /// The blanks of a regular expression: neither vertical tabs nor Unicode's spaces.
+    private static func isSeparator(_ byte: UInt8) -> Bool { isBlank(byte) && byte != 0x0B }
+
+    /// The directives at the head of a file in any language: from the first column on, behind a `#!` line if there is
+    /// one.
+    static func scan(_ source: SourceText, marker: String = "#") -> [(name: String, value: ArraySlice<UInt8>)] {
+        var found: [(name: String, value: ArraySlice<UInt8>)] = []
+        var number = firstLine(source)
+        while number <= source.lineCount, let directive = parse(line(number, of: source), marker: marker),
+            names.contains(directive.name), !found.contains(where: { $0.name == directive.name })
+        {
+            found.append(directive)
+            number += 1
+        }
+        return found
+    }
+
+    /// The first line that is no `#!` line.
+    static func firstLine(_ source: SourceText) -> Int { line(1, of: source).starts(with: "#!".utf8) ? 2 : 1 }
+
+    /// A line without line ending and byte order mark.
+    static func line(_ number: Int, of source: SourceText) -> ArraySlice<UInt8> {
+        let slice = source.bytes[source.byteRange(ofLine: number)]
+        return number == 1 && slice.starts(with: [0xEF, 0xBB, 0xBF]) ? slice.dropFirst(3) : slice
     }
 }
 
@@ -24,28 +55,17 @@ extension Dockerfile {
     /// The frontend image that a file asks for, in whatever language the rest of it is written.
     ///
     /// Besides `# syntax=` in the directives, a `#!` line before them, `// syntax=` and a JSON object with a
-    /// `syntax` member count. Only the first word counts.
+    /// `syntax` member count. What follows a blank in a directive is not part of the name.
     public static func detectSyntax(in bytes: [UInt8]) -> String? {
-        let source = SourceText(bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? Array(bytes.dropFirst(3)) : bytes)
-        var first = 1
-        if source.bytes.starts(with: "#!".utf8) { first = 2 }
+        let source = SourceText(bytes)
         for marker in ["#", "//"] {
-            var number = first
-            while number <= source.lineCount,
-                let (name, value) = DirectiveLine.parse(source.bytes[source.byteRange(ofLine: number)], marker: marker),
-                ["syntax", "escape", "check"].contains(name)
-            {
-                if name == "syntax" { return firstWord(value) }
-                number += 1
+            if let (_, value) = DirectiveLine.scan(source, marker: marker).first(where: { $0.name == "syntax" }) {
+                return String(decoding: value.prefix { $0 != 0x20 }, as: UTF8.self)
             }
         }
+        let first = DirectiveLine.firstLine(source)
         guard first <= source.lineCount else { return nil }
-        let start = source.byteRange(ofLine: first).lowerBound
-        return JSONStringArray.stringMember("syntax", of: source.bytes[start...]).flatMap { firstWord($0.utf8) }
-    }
-
-    private static func firstWord(_ text: some Collection<UInt8>) -> String? {
-        let word = text.drop(while: isBlank).prefix { !isBlank($0) }
-        return word.isEmpty ? nil : String(decoding: word, as: UTF8.self)
+        let start = DirectiveLine.line(first, of: source).startIndex
+        return JSONStringArray.stringMember("syntax", of: source.bytes[start...])
     }
 }

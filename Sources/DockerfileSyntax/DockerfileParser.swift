@@ -93,7 +93,7 @@ struct DockerfileParser {
             )
             try throwDiagnostics()
         }
-        for number in 1...source.lineCount where source.byteRange(ofLine: number).count > Self.longestLine {
+        for number in 1...source.lineCount where source.length(ofLine: number) > Self.longestLine {
             report(
                 .init(
                     .lineTooLong,
@@ -122,26 +122,20 @@ struct DockerfileParser {
 
     // MARK: Lines
 
-    /// A line of the file without line ending and byte order mark.
+    /// A line of the file without byte order mark and line ending, however many carriage returns that has.
     private func slice(_ number: Int) -> ArraySlice<UInt8> {
-        let slice = source.bytes[source.byteRange(ofLine: number)]
-        return number == 1 && slice.starts(with: [0xEF, 0xBB, 0xBF]) ? slice.dropFirst(3) : slice
+        var slice = DirectiveLine.line(number, of: source)
+        while slice.last == UInt8(ascii: "\r") { slice.removeLast() }
+        return slice
     }
 
     private mutating func readDirectives() {
-        while line <= source.lineCount, let (name, value) = DirectiveLine.parse(slice(line)) {
-            let word = Word(
-                String(decoding: value, as: UTF8.self),
-                range: source.range(value.startIndex..<value.endIndex)
-            )
-            let slot: WritableKeyPath<Directives, Word?>
-            switch name {
-            case "syntax": slot = \.syntax
-            case "escape": slot = \.escape
-            case "check": slot = \.check
-            default: return
-            }
-            if directives[keyPath: slot] != nil {
+        var seen: Set<String> = []
+        while line <= source.lineCount, let (name, value) = DirectiveLine.parse(trimmingSpaceAtStart(slice(line))),
+            DirectiveLine.names.contains(name)
+        {
+            let word = word(value)
+            if !seen.insert(name).inserted {
                 report(
                     .init(
                         .invalidDirective,
@@ -157,21 +151,25 @@ struct DockerfileParser {
                         range: word.range
                     )
                 )
-            } else {
-                directives[keyPath: slot] = word
+            } else if name == "escape" {
+                directives.escape = word
             }
             line += 1
         }
+        // The others are for who starts frontends and checks, and are looked for as in files of any language.
+        for (name, value) in DirectiveLine.scan(source) {
+            if name == "syntax" { directives.syntax = word(value) }
+            if name == "check" { directives.check = word(value) }
+        }
+    }
+
+    private func word(_ value: ArraySlice<UInt8>) -> Word {
+        Word(String(decoding: value, as: UTF8.self), range: source.range(value.startIndex..<value.endIndex))
     }
 
     /// The comment on a line, nil when the line is none.
     private func comment(_ slice: ArraySlice<UInt8>) -> Comment? {
-        var start = slice.startIndex
-        while start < slice.endIndex {
-            let length = spaceLength(slice, at: start)
-            if length == 0 { break }
-            start += length
-        }
+        let start = trimmingSpaceAtStart(slice).startIndex
         guard start < slice.endIndex, slice[start] == UInt8(ascii: "#") else { return nil }
         let text = trimmingSpace(slice[(start + 1)...])
         let end = max(text.endIndex, start + 1)
@@ -183,8 +181,10 @@ struct DockerfileParser {
         let first = slice(line)
         if let comment = comment(first) {
             comments.append(comment)
-            // As BuildKit: an empty comment parts a comment from what follows, a blank line does not.
-            if comment.text.isEmpty { pendingComments = [] } else { pendingComments.append(comment.text) }
+            // As BuildKit: an empty comment parts a comment from what follows, a blank line does not; of an indented
+            // comment only the first byte of the line is cut off, so that its `#` stays.
+            let text = String(decoding: trimmingSpace(first.dropFirst()), as: UTF8.self)
+            if text.isEmpty { pendingComments = [] } else { pendingComments.append(text) }
             line += 1
             return
         }
@@ -193,8 +193,7 @@ struct DockerfileParser {
             return
         }
         let logical = readContinuations(first)
-        let range = logical.trimmed
-        if !range.isEmpty { readInstruction(logical, range) }
+        readInstruction(logical, logical.trimmed)
         pendingComments = []
     }
 
@@ -232,34 +231,28 @@ struct DockerfileParser {
         return isContinued
     }
 
-    private func trimmingSpaceAtStart(_ slice: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
-        var slice = slice
-        while let index = slice.indices.first {
-            let length = spaceLength(slice, at: index)
-            if length == 0 { break }
-            slice = slice.dropFirst(length)
-        }
-        return slice
-    }
-
     // MARK: Instructions
 
     private mutating func readInstruction(_ logical: LogicalLine, _ range: Range<Int>) {
-        let head = InstructionHead(logical, range)
+        let escape = directives.escapeCharacter.asciiValue ?? UInt8(ascii: "\\")
+        let head = InstructionHead(logical, range, escape: escape)
         var heredocs: [Heredoc] = []
         do throws(Diagnostic) {
-            if InstructionBuilder.canHaveHeredocs(logical, head) { heredocs = try readHeredocs(logical, range) }
+            if InstructionBuilder.canHaveHeredocs(logical, head, escape: escape) {
+                heredocs = try readHeredocs(logical, range)
+            }
             var builder = InstructionBuilder(
                 line: logical,
-                escape: directives.escapeCharacter.asciiValue ?? UInt8(ascii: "\\"),
+                escape: escape,
                 docComment: pendingComments.isEmpty ? nil : pendingComments.joined(separator: "\n"),
                 heredocs: heredocs
             )
             var instruction = try builder.instruction(head, range)
-            if let last = heredocs.last {
-                // Through the terminator of the last heredoc.
-                let end = source.byteRange(ofLine: line - 1).upperBound
-                instruction.range.end = max(last.contentRange.end, source.position(at: end))
+            if instruction.range.end.line < line - 1 {
+                // Through the terminator of the last heredoc, or through the lines that a continuation skips at the
+                // end of the file.
+                let last = source.byteRange(ofLine: line - 1)
+                instruction.range.end = source.position(at: last.isEmpty ? source.bytes.count : last.upperBound)
             }
             try checkPlace(instruction)
             instructions.append(instruction)

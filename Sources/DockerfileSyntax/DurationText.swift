@@ -45,6 +45,23 @@ enum DurationText {
         return isNegative ? -total : total
     }
 
+    /// What is wrong with a text that is no duration, in Go's words.
+    static func problem(of text: String) -> String {
+        var rest = text.utf8[...]
+        if rest.first == UInt8(ascii: "-") || rest.first == UInt8(ascii: "+") { rest = rest.dropFirst() }
+        while let first = rest.first, isDigit(first) || first == UInt8(ascii: ".") {
+            let number = rest.prefix { isDigit($0) }
+            rest = rest.dropFirst(number.count)
+            if rest.first == UInt8(ascii: ".") { rest = rest.dropFirst().drop { isDigit($0) } }
+            let unit = rest.prefix { !isDigit($0) && $0 != UInt8(ascii: ".") }
+            let name = String(decoding: unit, as: UTF8.self)
+            if unit.isEmpty { return "missing unit in duration" }
+            if units[name] == nil { return "unknown unit \"\(name)\" in duration" }
+            rest = rest.dropFirst(unit.count)
+        }
+        return "invalid duration"
+    }
+
     private static let units: [String: Int64] = [
         "ns": 1, "us": 1000, "µs": 1000, "μs": 1000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000,
         "h": 3_600_000_000_000,

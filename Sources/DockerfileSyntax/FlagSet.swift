@@ -13,6 +13,15 @@ struct FlagSet {
     let all: [InstructionFlag]
     private let raw: [InstructionHead.FlagWord]
 
+    /// The flags as they are, for what takes any.
+    init(unchecked words: [InstructionHead.FlagWord], line: LogicalLine) {
+        all = words.map { word in
+            let value = word.value.map { Word($0, range: line.sourceRange(word.valueRange)) }
+            return InstructionFlag(name: word.name, value: value, range: line.sourceRange(word.range))
+        }
+        raw = words
+    }
+
     init(_ words: [InstructionHead.FlagWord], of keyword: Keyword, line: LogicalLine) throws(Diagnostic) {
         let allowed = Self.allowed(keyword)
         var seen: Set<String> = []
@@ -21,15 +30,15 @@ struct FlagSet {
             let range = line.sourceRange(word.range)
             guard let shape = allowed[word.name] else { throw Self.unknown(word.name, allowed.keys.sorted(), range) }
             guard seen.insert(word.name).inserted || shape == .repeated else {
-                throw Diagnostic(.duplicateFlag, "duplicate flag specified: \(word.name)", range: range)
+                throw Diagnostic(.duplicateFlag, "duplicate flag specified: --\(word.name)", range: range)
             }
             if shape == .bool ? word.value == "" : word.value == nil {
-                throw Diagnostic(.invalidFlagValue, "missing a value on flag: \(word.name)", range: range)
+                throw Diagnostic(.invalidFlagValue, "missing a value on flag: --\(word.name)", range: range)
             }
             if shape == .bool, let value = word.value, !["true", "false"].contains(value.lowercased()) {
                 throw Diagnostic(
                     .invalidFlagValue,
-                    "expecting boolean value for flag \(word.name), not: \(value)",
+                    "expecting boolean value for flag --\(word.name), not: \(value)",
                     range: line.sourceRange(word.valueRange)
                 )
             }
@@ -92,10 +101,9 @@ struct FlagSet {
     func duration(_ name: String) throws(Diagnostic) -> Int64? {
         guard let word = self[name], !word.text.isEmpty else { return nil }
         guard let nanoseconds = DurationText.nanoseconds(word.text) else {
-            let lacksUnit = word.text.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 }
             throw Diagnostic(
                 .invalidFlagValue,
-                "time: \(lacksUnit ? "missing unit in" : "invalid") duration \"\(word.text)\"",
+                "time: \(DurationText.problem(of: word.text)) \"\(word.text)\"",
                 range: word.range,
                 nextStep: "write a number with a unit, as in --\(name)=30s"
             )

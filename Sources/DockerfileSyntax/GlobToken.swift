@@ -13,7 +13,7 @@ enum GlobToken: Equatable {
     /// `**` before more of the pattern: nothing, or anything that ends in `/`. Always followed by `deepInside`.
     case deepEntry
     case deepInside
-    /// `**` at the end: anything.
+    /// `**` at the end, or before a literal end: anything.
     case tail
 
     func consumes(_ scalar: UInt32) -> Bool {
@@ -42,6 +42,7 @@ struct GlobTokenizer {
 
     mutating func tokens(knowsDoubleStar: Bool) throws(PatternError) -> [GlobToken] {
         var tokens: [GlobToken] = []
+        if knowsDoubleStar, let suffix = literalSuffix() { return [.tail] + suffix }
         while index < scalars.count {
             let scalar = scalars[index]
             index += 1
@@ -59,7 +60,7 @@ struct GlobTokenizer {
                     tokens.append(.star)
                 }
             case 0x3F: tokens.append(.anyCharacter)
-            case 0x5B: tokens.append(try characterClass())
+            case 0x5B: tokens.append(try characterClass(allowsReversed: !knowsDoubleStar))
             case Self.backslash: tokens.append(.literal(try escaped()))
             default: tokens.append(.literal(scalar))
             }
@@ -67,7 +68,16 @@ struct GlobTokenizer {
         return tokens
     }
 
-    private mutating func characterClass() throws(PatternError) -> GlobToken {
+    /// The text of `**text`, which as in BuildKit matches every path that ends in it: `**.log` takes `a/b.log`.
+    private func literalSuffix() -> [GlobToken]? {
+        let rest = scalars.dropFirst(2)
+        guard scalars.starts(with: [0x2A, 0x2A]), let first = rest.first, first != 0x2F,
+            !rest.contains(where: { $0 == 0x2A || $0 == 0x3F || $0 == 0x5B || $0 == 0x5D || $0 == Self.backslash })
+        else { return nil }
+        return rest.map { .literal($0) }
+    }
+
+    private mutating func characterClass(allowsReversed: Bool) throws(PatternError) -> GlobToken {
         var negated = false
         if index < scalars.count, scalars[index] == 0x5E {
             negated = true
@@ -85,7 +95,8 @@ struct GlobTokenizer {
                 index += 1
                 high = try classMember()
             }
-            // A reversed range matches nothing, but makes the class non-empty.
+            // A reversed range matches nothing, but makes the class non-empty; ignore files may not have one.
+            if low > high, !allowsReversed { throw malformed() }
             ranges.append(low <= high ? low...high : UInt32.max...UInt32.max)
         }
     }

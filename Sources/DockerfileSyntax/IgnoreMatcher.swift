@@ -23,15 +23,16 @@ public struct IgnoreMatcher: Sendable {
         }
         var rules: [Rule] = []
         for written in patterns {
-            var pattern = trimmingSpace(written[...].utf8)
-            if pattern.isEmpty { continue }
-            let negates = pattern.first == UInt8(ascii: "!")
-            if negates { pattern = pattern.dropFirst() }
+            let trimmed = trimmingSpace(written[...].utf8)
+            if trimmed.isEmpty { continue }
+            // As in BuildKit `!` belongs to the first component here; IgnoreFile has cleaned what follows it.
+            var pattern = cleanedPath(String(decoding: trimmed, as: UTF8.self))
+            let negates = pattern.utf8.first == UInt8(ascii: "!")
+            if negates { pattern = String(decoding: pattern.utf8.dropFirst(), as: UTF8.self) }
             if pattern.isEmpty {
                 throw PatternError("illegal exclusion pattern: \"!\"", pattern: written)
             }
-            let cleaned = cleanedPath(String(decoding: pattern, as: UTF8.self))
-            rules.append(Rule(program: try GlobProgram(cleaned, knowsDoubleStar: true), negates: negates))
+            rules.append(Rule(program: try GlobProgram(pattern, knowsDoubleStar: true), negates: negates))
         }
         self.rules = rules
         hasNegation = rules.contains { $0.negates }

@@ -15,7 +15,7 @@ extension InstructionBuilder {
         if isNamed, !Self.isStageName(words[2].text) {
             throw Diagnostic(
                 .invalidStageName,
-                "invalid name for build stage: \"\(words[2].text)\", name can't start with a number or contain symbols",
+                "invalid name for build stage: \(Diagnostic.quoted(words[2].text)), name can't start with a number or contain symbols",
                 range: words[2].range,
                 nextStep: "use letters, digits, '-', '_' and '.', a letter first"
             )
@@ -40,9 +40,7 @@ extension InstructionBuilder {
         _ range: Range<Int>
     ) throws(Diagnostic) -> RunInstruction {
         let command = try command(arguments)
-        if command == .exec([]) || command == .shell("") {
-            throw wrong("RUN requires at least one argument", range)
-        }
+        if command == .exec([]) { throw wrong("arguments are required", range, nextStep: "name a program to run") }
         var mounts: [MountSpec] = []
         for word in flags.words("mount") { mounts.append(try MountSpec(word, line: line)) }
         if let network = flags["network"], !["default", "none", "host"].contains(network.text) {
@@ -121,42 +119,55 @@ extension InstructionBuilder {
                 range
             )
         }
-        if !heredocs.isEmpty, Heredoc.Marker(word: destination.text) != nil {
+        if Heredoc.Marker(word: destination.text) != nil {
             throw Diagnostic(
                 .invalidHeredoc,
                 "\(name) cannot accept a heredoc as a destination",
                 range: destination.range
             )
         }
-        var sources: [CopySource] = []
-        var next = 0
-        for word in words {
-            if next < heredocs.count, Heredoc.Marker(word: word.text)?.name == heredocs[next].name {
-                sources.append(.heredoc(heredocs[next]))
-                next += 1
-            } else {
-                sources.append(.path(word))
-            }
-        }
-        // A delimiter with quoted blanks opens a heredoc, but its pieces are no source words.
-        if next < heredocs.count {
+        let sources = words.map(source)
+        // A delimiter with blanks opens a heredoc, but its pieces are no source words.
+        let names = Set(sources.heredocs.map(\.name))
+        if let lost = heredocs.first(where: { !names.contains($0.name) }) {
             throw Diagnostic(
                 .invalidHeredoc,
                 "\(name) cannot accept a heredoc with a blank in its word",
-                range: heredocs[next].range,
+                range: lost.range,
                 nextStep: "write <<NAME without blanks"
             )
         }
         return (sources, destination)
     }
 
+    /// A path, or the heredoc that a word names.
+    private func source(_ word: Word) -> CopySource {
+        guard let marker = Heredoc.Marker(word: word.text) else { return .path(word) }
+        // Of several with one name the last counts; in JSON form there is no body, so the file is empty.
+        let opened = heredocs.last { $0.name == marker.name }
+        return .heredoc(
+            Heredoc(
+                name: marker.name,
+                fileDescriptor: marker.fileDescriptor,
+                expands: marker.expands,
+                stripsTabs: marker.stripsTabs,
+                rawContent: opened?.rawContent ?? "",
+                range: word.range,
+                contentRange: opened?.contentRange ?? SourceRange(start: word.range.end, end: word.range.end)
+            )
+        )
+    }
+
     func volumes(_ arguments: Range<Int>, _ range: Range<Int>) throws(Diagnostic) -> [Word] {
         let words = try listOrWords(arguments)
         if words.isEmpty { throw wrong("VOLUME requires at least one argument", range) }
-        for word in words where trimmingSpace(word.text.utf8).isEmpty {
-            throw Diagnostic(.wrongArguments, "VOLUME specified can not be an empty string", range: word.range)
+        return try words.map { word throws(Diagnostic) in
+            let path = String(decoding: trimmingSpace(word.text.utf8), as: UTF8.self)
+            if path.isEmpty {
+                throw Diagnostic(.wrongArguments, "VOLUME specified can not be an empty string", range: word.range)
+            }
+            return Word(path, range: word.range)
         }
-        return words
     }
 
     func shell(_ arguments: Range<Int>, _ range: Range<Int>) throws(Diagnostic) -> [String] {
@@ -180,10 +191,13 @@ extension InstructionBuilder {
         guard let type = line.blankSeparated(arguments).first else {
             throw wrong("HEALTHCHECK requires at least one argument", range)
         }
-        let rest = line.trimming(type.upperBound..<arguments.upperBound)
+        // Only blanks are dropped between the type and the command: Unicode's spaces belong to the command.
+        let start = line.bytes[type.upperBound..<arguments.upperBound].firstIndex { !isBlank($0) }
+        let rest = (start ?? arguments.upperBound)..<arguments.upperBound
         switch line.text(type).uppercased() {
         case "NONE":
-            guard rest.isEmpty else { throw wrong("HEALTHCHECK NONE takes no arguments", rest) }
+            let isEmpty = try jsonStrings(rest)?.isEmpty ?? rest.isEmpty
+            guard isEmpty else { throw wrong("HEALTHCHECK NONE takes no arguments", rest) }
             return .none
         case "CMD":
             let command = try command(rest)
@@ -201,7 +215,7 @@ extension InstructionBuilder {
                 )
             )
         case let other:
-            throw wrong("Unknown type \"\(other)\" in HEALTHCHECK (try CMD)", type)
+            throw wrong("Unknown type \(Diagnostic.quoted(other)) in HEALTHCHECK (try CMD)", type)
         }
     }
 }

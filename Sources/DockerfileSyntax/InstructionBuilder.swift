@@ -11,7 +11,10 @@ struct InstructionBuilder {
     mutating func instruction(_ head: InstructionHead, _ range: Range<Int>) throws(Diagnostic) -> Instruction {
         let keywordText = line.text(head.keyword)
         guard let keyword = Keyword(spelledLike: keywordText) else { throw unknownInstruction(head.keyword) }
-        let flags = try FlagSet(head.flags, of: keyword, line: line)
+        // As in BuildKit nobody looks at the flags of ARG, STOPSIGNAL and HEALTHCHECK NONE.
+        let flags =
+            keyword == .stopsignal || keyword == .arg || keyword == .healthcheck && isNone(head.arguments)
+            ? FlagSet(unchecked: head.flags, line: line) : try FlagSet(head.flags, of: keyword, line: line)
         let kind = try kind(keyword, head, flags, range)
         return Instruction(
             keyword: keyword,
@@ -23,6 +26,10 @@ struct InstructionBuilder {
             original: line.text(range),
             kind: kind
         )
+    }
+
+    private func isNone(_ arguments: Range<Int>) -> Bool {
+        line.blankSeparated(arguments).first.map { line.text($0).uppercased() == "NONE" } ?? false
     }
 
     private func unknownInstruction(_ range: Range<Int>) -> Diagnostic {
@@ -93,7 +100,7 @@ struct InstructionBuilder {
         case .notJSON: return nil
         case .notOnlyStrings:
             throw wrong(
-                "when using JSON array syntax, arrays must be comprised of strings only.",
+                "when using JSON array syntax, arrays must be comprised of strings only",
                 arguments,
                 nextStep: "put every element in double quotes"
             )
@@ -113,21 +120,23 @@ struct InstructionBuilder {
     private func keyValues(
         _ name: String,
         _ arguments: Range<Int>,
-        _ range: Range<Int>
+        _ range: Range<Int>,
+        isTrigger: Bool = false
     ) throws(Diagnostic) -> KeyValueInstruction {
         let words = line.quotedWords(arguments, escape: escape)
+        if isTrigger, words.isEmpty { return KeyValueInstruction(pairs: []) }
         guard let first = words.first else { throw wrong("\(name) requires at least one argument", range) }
         guard line.bytes[first].contains(UInt8(ascii: "=")) else { return try legacyPair(name, arguments) }
         var pairs: [KeyValueInstruction.Pair] = []
         for word in words {
             guard let sign = line.bytes[word].firstIndex(of: UInt8(ascii: "=")) else {
                 throw wrong(
-                    "Syntax error - can't find = in \"\(line.text(word))\". Must be of the form: name=value",
+                    "Syntax error - can't find = in \(Diagnostic.quoted(line.text(word))). Must be of the form: name=value",
                     word,
                     nextStep: "quote the value when it has blanks"
                 )
             }
-            if sign == word.lowerBound { throw wrong("\(name) names can not be blank", word) }
+            if sign == word.lowerBound, !isTrigger { throw wrong("\(name) names can not be blank", word) }
             pairs.append(
                 .init(key: line.word(word.lowerBound..<sign), value: line.word(sign + 1..<word.upperBound))
             )
@@ -170,16 +179,35 @@ struct InstructionBuilder {
 
     private func onbuild(_ arguments: Range<Int>, _ range: Range<Int>) throws(Diagnostic) -> OnBuildInstruction {
         if arguments.isEmpty { throw wrong("ONBUILD requires at least one argument", range) }
-        let head = InstructionHead(line, arguments)
-        if let keyword = Keyword(spelledLike: line.text(head.keyword)),
+        let head = InstructionHead(line, arguments, escape: escape)
+        if let keyword = Keyword(spelledLike: line.text(line.trimming(head.keyword))),
             [.onbuild, .from, .maintainer].contains(keyword)
         {
             throw Self.forbiddenTrigger(keyword, range: line.sourceRange(head.keyword))
         }
-        var nested = self
-        let instruction = try nested.instruction(head, arguments)
-        let text = heredocs.reduce(line.text(arguments)) { "\($0)\n\($1.rawContent)\($1.name)" }
-        return OnBuildInstruction(text: text, instruction: instruction)
+        // Everything behind the keyword, flags and blanks at the end included.
+        let start = line.bytes[range.lowerBound...].firstIndex(where: isBlank) ?? arguments.lowerBound
+        let expression = line.bytes[start...].drop { isBlank($0) && $0 != 0x0B }
+        let text = heredocs.reduce(String(decoding: expression, as: UTF8.self)) { "\($0)\n\($1.rawContent)\($1.name)" }
+        do {
+            var nested = self
+            return OnBuildInstruction(text: text, instruction: try nested.instruction(head, arguments))
+        } catch {
+            try checkForm(Keyword(spelledLike: line.text(head.keyword)), head)
+            return OnBuildInstruction(text: text, instruction: nil, problem: error)
+        }
+    }
+
+    /// What BuildKit checks of an ONBUILD trigger before somebody builds on the image.
+    private func checkForm(_ keyword: Keyword?, _ head: InstructionHead) throws(Diagnostic) {
+        switch keyword {
+        case .run, .cmd, .entrypoint, .shell, .add, .copy, .volume: _ = try jsonStrings(head.arguments)
+        case .env, .label: _ = try keyValues(keyword?.rawValue ?? "", head.arguments, head.arguments, isTrigger: true)
+        case .healthcheck:
+            guard let type = line.blankSeparated(head.arguments).first else { return }
+            _ = try jsonStrings(line.trimming(type.upperBound..<head.arguments.upperBound))
+        default: break
+        }
     }
 
     static func forbiddenTrigger(_ keyword: Keyword, range: SourceRange) -> Diagnostic {
@@ -191,17 +219,18 @@ struct InstructionBuilder {
     }
 
     /// Whether the line can open heredocs: RUN, COPY or ADD, also behind ONBUILD, not in JSON form.
-    static func canHaveHeredocs(_ line: LogicalLine, _ head: InstructionHead) -> Bool {
+    static func canHaveHeredocs(_ line: LogicalLine, _ head: InstructionHead, escape: UInt8) -> Bool {
         var head = head
         var keyword = Keyword(spelledLike: line.text(head.keyword))
         if keyword == .onbuild {
-            head = InstructionHead(line, head.arguments)
+            head = InstructionHead(line, head.arguments, escape: escape)
             keyword = Keyword(spelledLike: line.text(head.keyword))
         }
         guard let keyword, [.run, .copy, .add].contains(keyword) else { return false }
-        let arguments = line.bytes[head.arguments]
-        guard zip(arguments, arguments.dropFirst()).contains(where: { $0 == 0x3C && $1 == 0x3C }) else { return false }
-        if case .strings = JSONStringArray.parse(arguments) { return false }
+        guard zip(line.bytes, line.bytes.dropFirst()).contains(where: { $0 == 0x3C && $1 == 0x3C }) else {
+            return false
+        }
+        if case .strings = JSONStringArray.parse(line.bytes[head.arguments]) { return false }
         return true
     }
 }

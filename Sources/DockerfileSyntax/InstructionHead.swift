@@ -18,7 +18,7 @@ struct InstructionHead {
     var arguments: Range<Int>
 
     /// Takes apart the given, trimmed range of a line.
-    init(_ line: LogicalLine, _ range: Range<Int>) {
+    init(_ line: LogicalLine, _ range: Range<Int>, escape: UInt8) {
         let bytes = line.bytes
         var index = range.lowerBound
         while index < range.upperBound, !isBlank(bytes[index]) { index += 1 }
@@ -26,14 +26,14 @@ struct InstructionHead {
         while true {
             while index < range.upperBound, isBlank(bytes[index]) { index += 1 }
             guard bytes[index..<range.upperBound].starts(with: "--".utf8) else { break }
-            guard let flag = Self.flag(bytes, &index, range.upperBound) else { break }
+            guard let flag = Self.flag(bytes, &index, range.upperBound, escape: escape) else { break }
             flags.append(flag)
         }
         arguments = line.trimming(index..<range.upperBound)
     }
 
     /// The flag word at `index`, which moves behind it; nil for a bare `--`, which ends the flags.
-    private static func flag(_ bytes: [UInt8], _ index: inout Int, _ end: Int) -> FlagWord? {
+    private static func flag(_ bytes: [UInt8], _ index: inout Int, _ end: Int, escape: UInt8) -> FlagWord? {
         let start = index
         var name: [UInt8] = []
         var value: [UInt8]?
@@ -51,7 +51,7 @@ struct InstructionHead {
                     isVerbatim = false
                     continue scanning
                 }
-            case UInt8(ascii: "\\"):
+            case escape:
                 isVerbatim = false
                 guard index < end else { break scanning }
                 byte = bytes[index]

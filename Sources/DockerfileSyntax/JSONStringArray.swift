@@ -25,14 +25,14 @@ enum JSONStringArray {
 
     /// The string that a JSON object holds under a name, nil when the text is no such object.
     static func stringMember(_ name: String, of bytes: ArraySlice<UInt8>) -> String? {
-        var reader = JSONReader(trimmingSpace(bytes))
+        var reader = JSONReader(bytes)
         return reader.stringMember(name)
     }
 }
 
 private struct JSONReader {
-    /// Deeper nesting is taken for something that is not JSON.
-    private static let deepestNesting = 500
+    /// Deeper nesting is taken for something that is not JSON, as in Go.
+    private static let deepestNesting = 10_000
 
     private let bytes: ArraySlice<UInt8>
     private var index: Int
@@ -68,7 +68,10 @@ private struct JSONReader {
     }
 
     mutating func stringMember(_ wanted: String) -> String? {
+        skipSpace()
         guard take("{") else { return nil }
+        skipSpace()
+        if take("}") { return nil }
         var found: String?
         repeat {
             skipSpace()
@@ -76,15 +79,21 @@ private struct JSONReader {
             skipSpace()
             guard take(":") else { return nil }
             skipSpace()
-            if name == wanted, peek == UInt8(ascii: "\"") {
-                found = string()
-                if found == nil { return nil }
-            } else if !value(depth: 1) {
-                return nil
+            let isString = peek == UInt8(ascii: "\"")
+            let start = index
+            guard value(depth: 1) else { return nil }
+            if name == wanted {
+                // The last one of that name counts.
+                let end = index
+                index = start
+                found = isString ? string() : nil
+                index = end
             }
             skipSpace()
         } while take(",")
-        return take("}") && index == bytes.endIndex ? found : nil
+        guard take("}") else { return nil }
+        skipSpace()
+        return index == bytes.endIndex ? found : nil
     }
 
     private var peek: UInt8? { index < bytes.endIndex ? bytes[index] : nil }
@@ -99,34 +108,47 @@ private struct JSONReader {
         while let byte = peek, byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D { index += 1 }
     }
 
-    /// Skips any value; false when it is malformed.
+    /// Skips any value that is in `depth` containers; false when it is malformed.
     private mutating func value(depth: Int) -> Bool {
-        guard depth < Self.deepestNesting, let byte = peek else { return false }
-        switch byte {
-        case UInt8(ascii: "\""): return string() != nil
-        case UInt8(ascii: "["), UInt8(ascii: "{"): return container(isObject: byte == UInt8(ascii: "{"), depth: depth)
-        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return number()
-        default: return literal("true") || literal("false") || literal("null")
+        // The ends of the containers that are open, so that deep nesting costs no stack.
+        var open: [Unicode.Scalar] = []
+        while true {
+            skipSpace()
+            guard let byte = peek else { return false }
+            switch byte {
+            case UInt8(ascii: "["), UInt8(ascii: "{"):
+                guard open.count + depth < Self.deepestNesting else { return false }
+                index += 1
+                skipSpace()
+                let end: Unicode.Scalar = byte == UInt8(ascii: "{") ? "}" : "]"
+                if !take(end) {
+                    open.append(end)
+                    if end == "}", !memberName() { return false }
+                    continue
+                }
+            case UInt8(ascii: "\""): if string() == nil { return false }
+            case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): if !number() { return false }
+            default: guard literal("true") || literal("false") || literal("null") else { return false }
+            }
+            while true {
+                guard let end = open.last else { return true }
+                skipSpace()
+                if take(",") {
+                    if end == "}", !memberName() { return false }
+                    break
+                }
+                guard take(end) else { return false }
+                open.removeLast()
+            }
         }
     }
 
-    private mutating func container(isObject: Bool, depth: Int) -> Bool {
-        index += 1
+    /// `"name":` and the white space around it.
+    private mutating func memberName() -> Bool {
         skipSpace()
-        let end: Unicode.Scalar = isObject ? "}" : "]"
-        if take(end) { return true }
-        repeat {
-            skipSpace()
-            if isObject {
-                guard peek == UInt8(ascii: "\""), string() != nil else { return false }
-                skipSpace()
-                guard take(":") else { return false }
-                skipSpace()
-            }
-            guard value(depth: depth + 1) else { return false }
-            skipSpace()
-        } while take(",")
-        return take(end)
+        guard peek == UInt8(ascii: "\""), string() != nil else { return false }
+        skipSpace()
+        return take(":")
     }
 
     private mutating func literal(_ text: String) -> Bool {

@@ -67,13 +67,14 @@ extension LogicalLine {
         bytes[range].split(whereSeparator: isBlank).map { $0.startIndex..<$0.endIndex }
     }
 
-    /// Splits at blanks outside quotes; quotes and escapes stay.
+    /// Splits at white space outside quotes; quotes and escapes stay.
     func quotedWords(_ range: Range<Int>, escape: UInt8) -> [Range<Int>] {
         var words: [Range<Int>] = []
         var index = range.lowerBound
         while index < range.upperBound {
-            if isBlank(bytes[index]) {
-                index += 1
+            let space = spaceLength(bytes[..<range.upperBound], at: index)
+            if space > 0 {
+                index += space
                 continue
             }
             let start = index
@@ -81,7 +82,7 @@ extension LogicalLine {
             var quote: UInt8?
             scanning: while index < range.upperBound {
                 let byte = bytes[index]
-                if quote == nil, isBlank(byte) {
+                if quote == nil, spaceLength(bytes[..<range.upperBound], at: index) > 0 {
                     end = index
                     break
                 }

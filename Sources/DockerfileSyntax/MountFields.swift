@@ -46,13 +46,17 @@ extension MountSpec {
 
     private static func check(_ field: Field, _ text: String) throws(Diagnostic) {
         guard keys.contains(field.key) else {
-            let suggestion = suggest(field.key, among: keys.sorted())
+            let suggestion = suggest(field.key, among: keys.sorted(), caseSensitive: true)
+            // Only a field with a value can be a misspelt key.
+            let message =
+                field.value == nil
+                ? "invalid field '\(text)' must be a key=value pair"
+                : "unexpected key '\(field.key)' in '\(text)'" + (suggestion.map { " (did you mean \($0)?)" } ?? "")
             throw Diagnostic(
                 .invalidMount,
-                (field.value == nil
-                    ? "invalid field '\(text)' must be a key=value pair" : "unexpected key '\(field.key)' in '\(text)'")
-                    + (suggestion.map { " (did you mean \($0)?)" } ?? ""),
-                range: field.range
+                message,
+                range: field.range,
+                nextStep: suggestion.map { "did you mean \($0)?" }
             )
         }
         guard let value = field.value else {
@@ -73,8 +77,10 @@ extension MountSpec {
                 nextStep: "write FROM \(value.text) AS name and mount from=name"
             )
         }
-        if field.key == "type", !types.contains(value.text.lowercased()), !value.text.contains("$") {
-            let suggestion = suggest(value.text, among: types)
+        if field.key == "type", !types.contains(value.text.lowercased()),
+            value.text.utf8.allSatisfy({ $0 | 0x20 >= 0x61 && $0 | 0x20 <= 0x7A })
+        {
+            let suggestion = suggest(value.text, among: types, caseSensitive: true)
             throw Diagnostic(
                 .invalidMount,
                 "unsupported mount type \"\(value.text)\"" + (suggestion.map { " (did you mean \($0)?)" } ?? ""),

@@ -35,6 +35,12 @@ public struct SourceText: Sendable {
         return start..<end
     }
 
+    /// How many bytes a line (from one) has before its line feed.
+    func length(ofLine number: Int) -> Int {
+        let end = number < lineStarts.count ? lineStarts[number] - 1 : bytes.count
+        return (bytes.last == UInt8(ascii: "\n") && number == lineStarts.count ? end - 1 : end) - lineStarts[number - 1]
+    }
+
     /// Line and column of a byte offset; offsets beyond the end give the end.
     public func position(at offset: Int) -> SourcePosition {
         let offset = min(max(0, offset), bytes.count)

@@ -15,23 +15,26 @@ struct SubstitutionPattern {
     private static let mostSteps = 4_000_000
 
     private let tokens: [Token]
+    /// The tokens are those of the reversed pattern, for reversed values.
+    private let matchesBackwards: Bool
     private var steps = 0
 
-    init(_ text: String) throws(ExpansionError) {
+    init(_ text: String, matchesBackwards: Bool = false) throws(ExpansionError) {
         var tokens: [Token] = []
-        var scalars = text.unicodeScalars[...]
+        let pattern = matchesBackwards ? Self.reversed(text) : Array(text.unicodeScalars)
+        var scalars = pattern[...]
+        // As in BuildKit a byte order mark is no part of the pattern.
+        if scalars.first == "\u{FEFF}" { scalars.removeFirst() }
         while let scalar = scalars.popFirst() {
             switch scalar {
             case "*": if tokens.last != .star { tokens.append(.star) }
             case "?": tokens.append(.any)
             case "\\":
-                guard let next = scalars.popFirst() else {
-                    throw ExpansionError(.invalidPattern, "invalid pattern (\(text)) in substitution: trailing escape")
-                }
+                let next = scalars.popFirst() ?? "\u{FFFD}"
                 guard next == "*" || next == "?" || next == "\\" || next == "}" || next == "/" else {
                     throw ExpansionError(
                         .invalidPattern,
-                        "invalid pattern (\(text)) in substitution: invalid escape '\\\(next)'"
+                        "invalid pattern (\(Self.text(pattern))) in substitution: invalid escape '\\\(next)'"
                     )
                 }
                 tokens.append(.literal(next))
@@ -39,21 +42,29 @@ struct SubstitutionPattern {
             }
         }
         self.tokens = tokens
+        self.matchesBackwards = matchesBackwards
     }
 
-    /// The value without the shortest or longest match at one of its ends.
-    mutating func trimming(_ value: String, fromEnd: Bool, longest: Bool) throws(ExpansionError) -> String {
-        let scalars = Array(value.unicodeScalars)
-        if fromEnd {
-            let length = try matchLength(
-                tokens.reversed(),
-                scalars.reversed(),
-                from: 0,
-                longest: longest
-            )
-            return Self.text(scalars.dropLast(length ?? 0))
+    /// The pattern from its end, escapes still in front of what they escape.
+    private static func reversed(_ text: String) -> [Unicode.Scalar] {
+        var units: [[Unicode.Scalar]] = []
+        var scalars = text.unicodeScalars[...]
+        while let scalar = scalars.popFirst() {
+            if scalar == "\\", let next = scalars.popFirst() {
+                units.append([scalar, next])
+            } else {
+                units.append([scalar])
+            }
         }
-        return Self.text(scalars.dropFirst(try matchLength(tokens, scalars, from: 0, longest: longest) ?? 0))
+        return Array(units.reversed().joined())
+    }
+
+    /// The value without the shortest or longest match at its start, or at its end when matching backwards.
+    mutating func trimming(_ value: String, longest: Bool) throws(ExpansionError) -> String {
+        let scalars = Array(value.unicodeScalars)
+        let ordered = matchesBackwards ? scalars.reversed() : scalars
+        let length = try matchLength(tokens, ordered, from: 0, longest: longest) ?? 0
+        return Self.text(matchesBackwards ? scalars.dropLast(length) : scalars.dropFirst(length))
     }
 
     /// The value with the first or every match replaced; matches are as long as possible.
@@ -64,6 +75,7 @@ struct SubstitutionPattern {
         limit: Int
     ) throws(ExpansionError) -> String {
         let scalars = Array(value.unicodeScalars)
+        let template = Array(replacement.unicodeScalars)
         var result = ""
         var index = 0
         var lastEnd = -1
@@ -75,7 +87,11 @@ struct SubstitutionPattern {
                 index += 1
                 continue
             }
-            result += replacement
+            if all {
+                Self.append(template, to: &result, match: scalars[index..<index + length])
+            } else {
+                result += replacement
+            }
             guard result.utf8.count <= limit else {
                 throw ExpansionError(.limit, "the substitution makes more than \(limit >> 20) MiB")
             }
@@ -85,6 +101,45 @@ struct SubstitutionPattern {
             lastEnd = length == 0 ? -1 : index
         }
         return result
+    }
+
+    /// Appends the replacement of one of all matches.
+    ///
+    /// As in BuildKit it is a template there: `$0` is the match, every other `$name` nothing, `$$` a dollar.
+    private static func append(
+        _ template: [Unicode.Scalar],
+        to result: inout String,
+        match: ArraySlice<Unicode.Scalar>
+    ) {
+        var rest = template[...]
+        while let scalar = rest.popFirst() {
+            guard scalar == "$", let next = rest.first else {
+                result.unicodeScalars.append(scalar)
+                continue
+            }
+            if next == "$" {
+                rest.removeFirst()
+                result.unicodeScalars.append("$")
+                continue
+            }
+            let isBraced = next == "{"
+            let name = rest.dropFirst(isBraced ? 1 : 0).prefix {
+                $0 == "_" || $0.properties.numericType == .decimal || isLetter($0)
+            }
+            if name.isEmpty || isBraced && rest.dropFirst(name.count + 1).first != "}" {
+                result.unicodeScalars.append("$")
+                continue
+            }
+            rest = rest.dropFirst(name.count + (isBraced ? 2 : 0))
+            if name.elementsEqual(["0"]) { result.unicodeScalars.append(contentsOf: match) }
+        }
+    }
+
+    private static func isLetter(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: true
+        default: false
+        }
     }
 
     private static func text(_ scalars: some Sequence<Unicode.Scalar>) -> String {

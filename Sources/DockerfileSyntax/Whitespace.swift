@@ -23,6 +23,17 @@ func spaceLength<C: Collection<UInt8>>(_ bytes: C, at index: C.Index) -> Int {
     }
 }
 
+/// `bytes` without white space at the start.
+func trimmingSpaceAtStart(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    var start = bytes.startIndex
+    while start < bytes.endIndex {
+        let length = spaceLength(bytes, at: start)
+        if length == 0 { break }
+        start += length
+    }
+    return bytes[start...]
+}
+
 /// `bytes` without white space at both ends.
 func trimmingSpace<C: BidirectionalCollection<UInt8>>(_ bytes: C) -> C.SubSequence {
     var result = bytes[...]

@@ -17,36 +17,45 @@ struct WordScanner<Environment: VariableLookup> {
     private var growth = 0
     private var used: Set<String> = []
     private var unset: Set<String> = []
+    private var splitter = WordSplitter()
 
     init(_ word: String, escape: Character, mode: WordExpander.Mode, environment: Environment) {
-        bytes = Array(word.utf8)
+        self.init(Array(word.utf8), escape: escape, mode: mode, environment: environment)
+    }
+
+    init(_ word: [UInt8], escape: Character, mode: WordExpander.Mode, environment: Environment) {
+        bytes = word
         self.escape = escape.asciiValue ?? UInt8(ascii: "\\")
         self.mode = mode
         self.environment = environment
+        // As in BuildKit a byte order mark is no part of the word.
+        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { index = 3 }
     }
 
     mutating func expansion() throws(ExpansionError) -> Expansion {
-        var splitter = WordSplitter()
-        let text = try segment(until: nil, keepsEscapes: mode.keepsEscapes, splitter: &splitter)
+        let text = try segment(until: nil, keepsEscapes: mode.keepsEscapes)
         return Expansion(
             text: String(decoding: text, as: UTF8.self),
-            words: splitter.finish(),
+            words: splitter.finish().map(\.text),
             used: used,
             unset: unset
         )
     }
 
+    /// The words and the bytes that each comes from.
+    mutating func words() throws(ExpansionError) -> [(text: String, place: Range<Int>)] {
+        _ = try segment(until: nil, keepsEscapes: mode.keepsEscapes)
+        return splitter.finish()
+    }
+
     // MARK: Text and quotes
 
     /// Reads up to the end, or through `stop`.
-    private mutating func segment(
-        until stop: UInt8?,
-        keepsEscapes: Bool,
-        splitter: inout WordSplitter
-    ) throws(ExpansionError) -> [UInt8] {
+    private mutating func segment(until stop: UInt8?, keepsEscapes: Bool) throws(ExpansionError) -> [UInt8] {
         var result: [UInt8] = []
         while index < bytes.count {
             let byte = bytes[index]
+            let start = index
             if byte == stop {
                 index += 1
                 return result
@@ -55,29 +64,29 @@ struct WordScanner<Environment: VariableLookup> {
             case UInt8(ascii: "'") where mode.processesQuotes:
                 let text = try singleQuoted()
                 result += text
-                splitter.addQuoted(text)
+                splitter.addQuoted(text, from: start..<index)
             case UInt8(ascii: "\"") where mode.processesQuotes:
                 let text = try doubleQuoted(keepsEscapes: keepsEscapes)
                 result += text
-                splitter.addQuoted(text)
+                splitter.addQuoted(text, from: start..<index)
             case UInt8(ascii: "$"):
                 let text = try variable(keepsEscapes: keepsEscapes)
                 result += text
-                splitter.add(text)
+                splitter.add(text[...], from: start..<index)
+            case UInt8(ascii: "<"):
+                skipHeredocOperator()
+                result += bytes[start..<index]
+                splitter.addQuoted(bytes[start..<index], from: start..<index)
             case escape:
                 index += 1
-                if keepsEscapes {
-                    result.append(byte)
-                    splitter.addQuoted(CollectionOfOne(byte))
-                }
-                guard index < bytes.count else { break }
-                result.append(bytes[index])
-                splitter.addQuoted(CollectionOfOne(bytes[index]))
-                index += 1
+                let text = bytes[(keepsEscapes ? start : index)..<min(index + 1, bytes.count)]
+                index = text.endIndex
+                result += text
+                splitter.addQuoted(text, from: start..<index)
             default:
-                index += 1
-                result.append(byte)
-                splitter.add(CollectionOfOne(byte))
+                index += max(1, spaceLength(bytes, at: index))
+                result += bytes[start..<index]
+                splitter.add(bytes[start..<index], from: start..<index)
             }
         }
         if let stop {
@@ -87,6 +96,14 @@ struct WordScanner<Environment: VariableLookup> {
             )
         }
         return result
+    }
+
+    /// `<` or `<<`; blanks behind the latter belong to its word.
+    private mutating func skipHeredocOperator() {
+        index += 1
+        guard index < bytes.count, bytes[index] == UInt8(ascii: "<") else { return }
+        index += 1
+        while index < bytes.count, [0x20, 0x09, 0x0D].contains(bytes[index]) { index += 1 }
     }
 
     private mutating func singleQuoted() throws(ExpansionError) -> [UInt8] {
@@ -127,11 +144,13 @@ struct WordScanner<Environment: VariableLookup> {
             }
             guard index < bytes.count else { break }
             let next = bytes[index]
-            let isEscape = next == quote || next == dollar || next == escape
-            if keepsEscapes || !isEscape { result.append(byte) }
-            if isEscape {
+            if keepsEscapes { result.append(byte) }
+            if next == quote || next == dollar || next == escape {
                 result.append(next)
                 index += 1
+            } else {
+                // As in BuildKit an escape that escapes nothing is there twice when escapes are kept.
+                result.append(byte)
             }
         }
         throw ExpansionError(.unterminated, "unexpected end of statement while looking for matching double-quote")
@@ -176,55 +195,50 @@ struct WordScanner<Environment: VariableLookup> {
         case UInt8(ascii: "/"): return try replacement(in: name)
         case UInt8(ascii: ":"):
             guard index < bytes.count else { throw missingBrace() }
-            let modifier = bytes[index]
-            guard modifier == UInt8(ascii: "-") || modifier == UInt8(ascii: "+") || modifier == UInt8(ascii: "?") else {
-                throw unsupported(from: index - 1)
-            }
-            index += 1
-            return try alternative(modifier, for: name, emptyIsUnset: true)
-        case UInt8(ascii: "-"), UInt8(ascii: "+"), UInt8(ascii: "?"):
-            return try alternative(first, for: name, emptyIsUnset: false)
+            return try alternative(for: name, from: index - 1)
+        case UInt8(ascii: "-"), UInt8(ascii: "+"), UInt8(ascii: "?"): return try alternative(for: name, from: index - 1)
         case UInt8(ascii: "#"), UInt8(ascii: "%"): return try trimming(first, name)
-        default: throw unsupported(from: index - 1)
+        default: throw unsupported(index - 1..<index)
         }
     }
 
-    /// `-`, `+` and `?`.
-    private mutating func alternative(
-        _ modifier: UInt8,
-        for name: String,
-        emptyIsUnset: Bool
-    ) throws(ExpansionError) -> [UInt8] {
+    /// `-`, `+` and `?`, with or without `:`, which begins at `start`.
+    private mutating func alternative(for name: String, from start: Int) throws(ExpansionError) -> [UInt8] {
+        let emptyIsUnset = bytes[start] == UInt8(ascii: ":")
+        let modifier = bytes[start + (emptyIsUnset ? 1 : 0)]
+        index = start + (emptyIsUnset ? 1 : 0) + scalarLength(at: start + (emptyIsUnset ? 1 : 0))
+        let operatorRange = start..<index
+        if modifier == UInt8(ascii: "#") || modifier == UInt8(ascii: "%") { throw unsupported(operatorRange) }
         let word = try operand(until: UInt8(ascii: "}"), keepsEscapes: false)
         let value = look(up: name)
         if value == nil, mode.keepsUnset {
-            return Array("${\(name)\(emptyIsUnset ? ":" : "")".utf8) + [modifier] + word + [UInt8(ascii: "}")]
+            return Array("${\(name)".utf8) + bytes[operatorRange] + word + [UInt8(ascii: "}")]
         }
         let isMissing = value == nil || emptyIsUnset && value == ""
         switch modifier {
         case UInt8(ascii: "-"): return isMissing ? word : try grown(value)
         case UInt8(ascii: "+"): return isMissing ? [] : word
-        default:
+        case UInt8(ascii: "?"):
             if !isMissing { return try grown(value) }
             let reason = value == nil ? "is not allowed to be unset" : "is not allowed to be empty"
             throw ExpansionError(
                 .requiredVariable,
                 "\(name): \(word.isEmpty ? reason : String(decoding: word, as: UTF8.self))"
             )
+        default: throw unsupported(operatorRange)
         }
     }
 
     /// `#`, `##`, `%` and `%%`.
     private mutating func trimming(_ modifier: UInt8, _ name: String) throws(ExpansionError) -> [UInt8] {
         var word = try operand(until: UInt8(ascii: "}"), keepsEscapes: true)
-        guard let value = look(up: name) else {
-            return mode.keepsUnset ? Array("${\(name)".utf8) + [modifier] + word + [UInt8(ascii: "}")] : []
-        }
+        let value = look(up: name)
+        if value == nil, mode.keepsUnset { return Array("${\(name)".utf8) + [modifier] + word + [UInt8(ascii: "}")] }
         let longest = word.first == modifier
         if longest { word.removeFirst() }
         let isSuffix = modifier == UInt8(ascii: "%")
-        var pattern = try SubstitutionPattern(String(decoding: word, as: UTF8.self))
-        return try grown(try pattern.trimming(value, fromEnd: isSuffix, longest: longest))
+        var pattern = try SubstitutionPattern(String(decoding: word, as: UTF8.self), matchesBackwards: isSuffix)
+        return try grown(try pattern.trimming(value ?? "", longest: longest))
     }
 
     /// `/pattern/replacement` and `//pattern/replacement`.
@@ -235,18 +249,19 @@ struct WordScanner<Environment: VariableLookup> {
         let word: [UInt8]
         do {
             word = try operand(until: slash, keepsEscapes: true)
-        } catch  where error.code == .unterminated {
+        } catch  where error.code == .unterminated && index >= bytes.count {
             throw ExpansionError(.unterminated, "syntax error: missing '/' in ${}")
         }
         let replacement = try operand(until: UInt8(ascii: "}"), keepsEscapes: true)
-        guard let value = look(up: name) else {
-            guard mode.keepsUnset else { return [] }
-            return Array("${\(name)/".utf8) + (all ? [slash] : []) + word + [slash] + replacement + [UInt8(ascii: "}")]
+        let value = look(up: name)
+        if value == nil, mode.keepsUnset {
+            // One slash, as BuildKit prints it.
+            return Array("${\(name)/".utf8) + word + [slash] + replacement + [UInt8(ascii: "}")]
         }
         var pattern = try SubstitutionPattern(String(decoding: word, as: UTF8.self))
         return try grown(
             try pattern.replacing(
-                in: value,
+                in: value ?? "",
                 with: String(decoding: replacement, as: UTF8.self),
                 all: all,
                 limit: Self.largestGrowth
@@ -256,59 +271,65 @@ struct WordScanner<Environment: VariableLookup> {
 
     /// The word behind a modifier.
     private mutating func operand(until stop: UInt8, keepsEscapes: Bool) throws(ExpansionError) -> [UInt8] {
-        var ignored = WordSplitter(isActive: false)
+        // As in BuildKit what the word had before an operand is lost for word splitting.
+        let outer = splitter.suspend()
+        defer { splitter.resume(outer) }
         do {
-            return try segment(until: stop, keepsEscapes: keepsEscapes || mode.keepsEscapes, splitter: &ignored)
+            return try segment(until: stop, keepsEscapes: keepsEscapes)
         } catch {
-            throw error.code == .unterminated && index >= bytes.count ? missingBrace() : error
+            throw index >= bytes.count ? missingBrace() : error
         }
     }
 
     private func missingBrace() -> ExpansionError { ExpansionError(.unterminated, "syntax error: missing '}'") }
 
-    private func unsupported(from start: Int) -> ExpansionError {
-        var end = min(bytes.count, start + (bytes[start] == UInt8(ascii: ":") ? 2 : 1))
+    private func unsupported(_ range: Range<Int>) -> ExpansionError {
+        var end = range.upperBound
         while end < bytes.count, bytes[end] & 0xC0 == 0x80 { end += 1 }
-        return ExpansionError(
-            .unsupportedModifier,
-            "unsupported modifier (\(String(decoding: bytes[start..<end], as: UTF8.self))) in substitution"
-        )
+        let text = String(decoding: bytes[range.lowerBound..<end], as: UTF8.self)
+        return ExpansionError(.unsupportedModifier, "unsupported modifier (\(text)) in substitution")
     }
 
     /// Letters, digits and `_`; or digits alone; or one of the shell's special parameters.
     private mutating func name() -> String {
         let start = index
         guard index < bytes.count else { return "" }
-        let first = bytes[index]
-        if isDigit(first) {
-            while index < bytes.count, isDigit(bytes[index]) { index += 1 }
-        } else if "@*#?-$!".utf8.contains(first) {
+        if isDigit(scalar(at: index)) {
+            while index < bytes.count, let scalar = scalar(at: index), isDigit(scalar) { index += UTF8.width(scalar) }
+        } else if "@*#?-$!".utf8.contains(bytes[index]) {
             index += 1
         } else {
-            while index < bytes.count {
-                let length = nameCharacterLength()
-                if length == 0 { break }
-                index += length
+            while index < bytes.count, let scalar = scalar(at: index), isNameCharacter(scalar) {
+                index += UTF8.width(scalar)
             }
         }
         return String(decoding: bytes[start..<index], as: UTF8.self)
     }
 
-    private func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }
+    /// The character at an offset, nil when it is malformed.
+    private func scalar(at offset: Int) -> Unicode.Scalar? {
+        if bytes[offset] < 0x80 { return Unicode.Scalar(bytes[offset]) }
+        let decoded = String(decoding: bytes[offset..<min(bytes.count, offset + 4)], as: UTF8.self)
+        return decoded.unicodeScalars.first.flatMap { $0 == "\u{FFFD}" ? nil : $0 }
+    }
 
-    /// The length of the letter, digit or `_` at `index`, 0 when there is none.
-    private func nameCharacterLength() -> Int {
-        let byte = bytes[index]
-        if byte < 0x80 {
-            let letter = byte | 0x20
-            return isDigit(byte) || byte == UInt8(ascii: "_") || letter >= 0x61 && letter <= 0x7A ? 1 : 0
+    private func scalarLength(at offset: Int) -> Int { scalar(at: offset).map { UTF8.width($0) } ?? 1 }
+
+    private func isDigit(_ scalar: Unicode.Scalar?) -> Bool {
+        guard let scalar else { return false }
+        if scalar.isASCII { return scalar >= "0" && scalar <= "9" }
+        return scalar.properties.generalCategory == .decimalNumber
+    }
+
+    private func isNameCharacter(_ scalar: Unicode.Scalar) -> Bool {
+        if scalar.isASCII {
+            let letter = scalar.value | 0x20
+            return isDigit(scalar) || scalar == "_" || letter >= 0x61 && letter <= 0x7A
         }
-        let decoded = String(decoding: bytes[index..<min(bytes.count, index + 4)], as: UTF8.self)
-        guard let scalar = decoded.unicodeScalars.first, scalar != "\u{FFFD}" else { return 0 }
         switch scalar.properties.generalCategory {
         case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter, .decimalNumber:
-            return UTF8.width(scalar)
-        default: return 0
+            return true
+        default: return false
         }
     }
 
@@ -326,36 +347,5 @@ struct WordScanner<Environment: VariableLookup> {
             throw ExpansionError(.limit, "the word grows by more than \(Self.largestGrowth >> 20) MiB when expanded")
         }
         return Array(value.utf8)
-    }
-}
-
-/// Splits expanded text at blanks, except where it was quoted or escaped.
-struct WordSplitter {
-    var isActive = true
-    private var word: [UInt8] = []
-    private var words: [String] = []
-
-    init(isActive: Bool = true) { self.isActive = isActive }
-
-    mutating func add(_ text: some Collection<UInt8>) {
-        guard isActive else { return }
-        for byte in text {
-            if isBlank(byte) { endWord() } else { word.append(byte) }
-        }
-    }
-
-    mutating func addQuoted(_ text: some Collection<UInt8>) {
-        if isActive { word += text }
-    }
-
-    mutating func finish() -> [String] {
-        endWord()
-        return words
-    }
-
-    private mutating func endWord() {
-        if word.isEmpty { return }
-        words.append(String(decoding: word, as: UTF8.self))
-        word = []
     }
 }

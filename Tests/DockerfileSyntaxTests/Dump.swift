@@ -108,7 +108,8 @@ struct Dump {
             command(check.command, depth)
         case .onbuild(let onbuild):
             line(depth, "text \(Self.quoted(onbuild.text))")
-            instruction(onbuild.instruction, depth)
+            if let trigger = onbuild.instruction { instruction(trigger, depth) }
+            if let problem = onbuild.problem { line(depth, "problem \(Self.quoted(problem.message))") }
         }
     }
 

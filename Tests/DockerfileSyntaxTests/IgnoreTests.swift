@@ -95,7 +95,15 @@ import Testing
             }
             let components = path.split(separator: "/")
             let expected = (1...components.count).contains { count in
-                Self.matches(Array(pattern)[...], Array(components.prefix(count).joined(separator: "/"))[...])
+                let parent = components.prefix(count).joined(separator: "/")
+                // `**text` is a suffix, unless more wildcards follow.
+                let suffix = pattern.dropFirst(2)
+                if pattern.hasPrefix("**"), let first = suffix.first, first != "/",
+                    !suffix.contains(where: "*?".contains)
+                {
+                    return parent.hasSuffix(suffix)
+                }
+                return Self.matches(Array(pattern)[...], Array(parent)[...])
             }
             #expect(try IgnoreMatcher([pattern]).isIgnored(path) == expected, "\(pattern) \(path)")
             let whole = Self.matches(Array(pattern.replacing("**", with: "*"))[...], Array(path)[...])
