@@ -62,8 +62,11 @@ struct ArchiveSource {
         owner: (uid: UInt32, gid: UInt32)?,
         cancellation: CancellationFlag
     ) throws -> Bool {
-        let merged = try environment.snapshotter.writableTree(base, changes: pending, stubs: nil)
-        let directory = try openInRoot(merged.root.raw, destination.isEmpty ? RawPath(".") : destination, [.directory])
+        // Over nothing there is nothing to merge, and overlayfs must not be asked: it would mark each new directory as one
+        // that hides what is below, and such a layer may be put over any other.
+        let merged = base.isEmpty ? nil : try environment.snapshotter.writableTree(base, changes: pending, stubs: nil)
+        let root = merged?.root ?? pending.directory
+        let directory = try openInRoot(root.raw, destination.isEmpty ? RawPath(".") : destination, [.directory])
         target.setTime(destination, try target.directoryTime(destination), replacing: false)
         let extractor = ArchiveExtractor(
             into: directory.raw,
