@@ -37,6 +37,12 @@ struct EnvironmentScope: VariableLookup {
         entries = names.map { "\($0)=\(values[$0] ?? "")" }
     }
 
+    mutating func remove(_ name: String) {
+        guard values.removeValue(forKey: name) != nil, let index = names.firstIndex(of: name) else { return }
+        names.remove(at: index)
+        entries.remove(at: index)
+    }
+
     func value(of name: String) -> String? { values[name] }
 }
 

@@ -9,10 +9,14 @@ struct GlobalScope {
     private(set) var environment = EnvironmentScope()
     /// Names that ARG instructions before the first FROM declare.
     private(set) var declared: Set<String> = []
-    private(set) var sourceDateEpoch: Int64?
+    /// Nil when no time is asked for.
+    private(set) var epoch: PlannedEpoch?
+    /// The request's build arguments, SOURCE_DATE_EPOCH as stages may see it.
+    private(set) var buildArguments: [String: String]
 
     init(_ dockerfile: Dockerfile, _ request: LoweringRequest, expander: WordExpander, _ log: inout DiagnosticCollector)
     {
+        buildArguments = request.buildArguments
         setAutomatic(request, lastStage: dockerfile.stages.last?.name)
         var epochRange: SourceRange?
         for instruction in dockerfile.globalArguments {
@@ -32,20 +36,25 @@ struct GlobalScope {
                 }
             }
         }
-        let epoch = request.buildArguments["SOURCE_DATE_EPOCH"] ?? environment.value(of: "SOURCE_DATE_EPOCH") ?? ""
-        if !epoch.isEmpty {
-            sourceDateEpoch = Int64(epoch)
-            if sourceDateEpoch == nil, let range = epochRange ?? dockerfile.instructions.first?.range {
-                log.report(
-                    .unsupported(
-                        "SOURCE_DATE_EPOCH=\(epoch)",
-                        range,
-                        nextStep: "Give the seconds since 1970 as a whole number."
-                    ),
-                    at: range
-                )
-            }
+        let name = "SOURCE_DATE_EPOCH"
+        guard let value = request.buildArguments[name] ?? environment.value(of: name) else { return }
+        let declaredValue = environment.value(of: name)
+        environment.remove(name)
+        if !value.isEmpty, let range = epochRange ?? dockerfile.instructions.first?.range {
+            let reader = EpochReader(
+                dockerfile: dockerfile,
+                request: request,
+                expander: expander,
+                environment: environment
+            )
+            epoch = log.attempt(at: range) { () throws(LoweringFailure) in try reader.plan(value) }
         }
+        guard case .seconds(let seconds)? = epoch else {
+            buildArguments[name] = nil
+            return
+        }
+        if buildArguments[name] != nil { buildArguments[name] = String(seconds) }
+        if declaredValue != nil { environment.set(name, String(seconds)) }
     }
 
     static let automaticNames: Set<String> = [

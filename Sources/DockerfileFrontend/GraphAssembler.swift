@@ -8,18 +8,32 @@ import Solver
 /// Wires the steps of evaluated stages into one graph.
 struct GraphAssembler {
     private(set) var graph = BuildGraph()
-    private(set) var context: VertexID?
+    private var contextSteps: [String?: VertexID] = [:]
     /// The last step of each stage; no entry for a stage without any.
     private var results: [Int: VertexID] = [:]
     /// The steps that make a stage's layers above its base image.
     private var layers: [Int: [VertexID]] = [:]
-    private let local: LocalOp
+    private let contexts: ContextSteps
     private let images: [ImageKey: ResolvedImage]
 
-    init(local: LocalOp, images: [ImageKey: ResolvedImage]) {
-        self.local = local
+    init(contexts: ContextSteps, images: [ImageKey: ResolvedImage]) {
+        self.contexts = contexts
         self.images = images
     }
+
+    /// Adds a step of its own.
+    mutating func add(_ op: BuildOp, named name: String) -> VertexID { graph.add(op, metadata: .init(name: name)) }
+
+    /// What stands for a context.
+    mutating func addContext(_ name: String?) -> VertexID {
+        if let known = contextSteps[name] { return known }
+        let id = contexts.add(name, to: &graph) ?? emptyTree()
+        contextSteps[name] = id
+        return id
+    }
+
+    /// What stands for the build context, nil when no step reads it.
+    var context: VertexID? { contextSteps[nil] ?? nil }
 
     func result(of stage: Int) -> VertexID? { results[stage] }
     func layers(of stage: Int) -> [VertexID] { layers[stage] ?? [] }
@@ -29,7 +43,8 @@ struct GraphAssembler {
         var tip: VertexID?
         var made: [VertexID] = []
         switch plan.node.base {
-        case .scratch: break
+        // The files of a context are the first of the plan's steps.
+        case .scratch, .files: break
         case .stage(let parent):
             tip = results[parent]
             made = layers[parent] ?? []
@@ -46,32 +61,75 @@ struct GraphAssembler {
     }
 
     private mutating func add(_ step: PlannedStep, on base: VertexID?) -> VertexID {
-        var inputs = base.map { [$0] } ?? []
         switch step.work {
-        case .exec(var op):
-            op.emptyRoot = base == nil
-            return graph.add(.exec(op), inputs: inputs, metadata: step.metadata)
-        case .files(let planned):
-            var sources: [VertexID: Int] = [:]
-            var actions: [FileAction] = []
-            for action in planned {
-                switch action {
-                case .makeDirectory(let make): actions.append(.makeDirectory(make))
-                case .copy(var copy, let source):
-                    let id = input(for: source)
-                    if let known = sources[id] {
-                        copy.input = known
-                    } else {
-                        copy.input = inputs.count
-                        sources[id] = inputs.count
-                        inputs.append(id)
-                    }
-                    actions.append(.copy(copy))
-                }
-            }
-            let op = FileOp(actions: actions, hasBase: base != nil)
-            return graph.add(.file(op), inputs: inputs, metadata: step.metadata)
+        case .exec(let op, let mounts): return add(op, mounts, step.metadata, on: base)
+        case .files(let planned): return add(planned, step.metadata, on: base)
+        case .linkedFiles(let planned, let linking):
+            let layer = add(planned, step.metadata, on: nil)
+            guard let base else { return layer }
+            return graph.add(.merge(MergeOp()), inputs: [base, layer], metadata: linking)
         }
+    }
+
+    /// The inputs of a step, each once.
+    private struct Inputs {
+        var list: [VertexID]
+        private var places: [VertexID: Int] = [:]
+
+        init(base: VertexID?) { list = base.map { [$0] } ?? [] }
+
+        mutating func number(_ id: VertexID) -> Int {
+            if let known = places[id] { return known }
+            places[id] = list.count
+            list.append(id)
+            return list.count - 1
+        }
+    }
+
+    private mutating func add(
+        _ op: ExecOp,
+        _ mounts: [PlannedMount],
+        _ metadata: BuildVertex.Metadata,
+        on base: VertexID?
+    ) -> VertexID {
+        var op = op
+        op.emptyRoot = base == nil
+        var inputs = Inputs(base: base)
+        op.mounts = mounts.map { planned in
+            var mount = planned.mount
+            guard let source = planned.source else { return mount }
+            let input = inputs.number(self.input(for: source))
+            switch mount.source {
+            case .bind(_, let path): mount.source = .bind(input: input, path: path)
+            case .cache(var cache):
+                cache.seed?.input = input
+                mount.source = .cache(cache)
+            case .tmpfs, .secret, .ssh: break
+            }
+            return mount
+        }
+        return graph.add(.exec(op), inputs: inputs.list, metadata: metadata)
+    }
+
+    private mutating func add(
+        _ planned: [PlannedAction],
+        _ metadata: BuildVertex.Metadata,
+        on base: VertexID?
+    ) -> VertexID {
+        var inputs = Inputs(base: base)
+        let actions = planned.map { action -> FileAction in
+            switch action {
+            case .makeDirectory(let make): return .makeDirectory(make)
+            case .copy(var copy, let source):
+                copy.input = inputs.number(input(for: source))
+                return .copy(copy)
+            }
+        }
+        return graph.add(
+            .file(FileOp(actions: actions, hasBase: base != nil)),
+            inputs: inputs.list,
+            metadata: metadata
+        )
     }
 
     private mutating func input(for source: PlannedSource) -> VertexID {
@@ -81,14 +139,14 @@ struct GraphAssembler {
                 .file(FileOp(actions: [.makeFile(file)], hasBase: false)),
                 metadata: .init(name: "[internal] preparing inline document")
             )
-        case .origin(.context):
-            let id = graph.add(.local(local), metadata: .init(name: "[internal] load build context"))
-            context = id
-            return id
+        case .remote(let op, let name): return graph.add(op, metadata: .init(name: name))
+        case .origin(.context(let name)): return addContext(name)
         case .origin(.stage(let index)): return results[index] ?? emptyTree()
-        case .origin(.image(let key)):
-            let name = images[key].map { $0.displayName(for: key) } ?? key.reference.description
-            return addImage(key, .init(name: "FROM " + name)) ?? emptyTree()
+        case .origin(.image(let key, let context)):
+            let name =
+                context.map { ContextSteps.imageName(key, context: $0) }
+                ?? "FROM " + (images[key].map { $0.displayName(for: key) } ?? key.reference.description)
+            return addImage(key, .init(name: name)) ?? emptyTree()
         case .origin(.empty): return emptyTree()
         }
     }

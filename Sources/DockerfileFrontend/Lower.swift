@@ -20,7 +20,9 @@ public func lower(
     let expander = WordExpander(escape: dockerfile.directives.escapeCharacter)
     FrontendImage.check(dockerfile, request, &log)
     let global = GlobalScope(dockerfile, request, expander: expander, &log)
-    var stages = try StageGraph(dockerfile, request, global: global, expander: expander)
+    var visible = request
+    visible.buildArguments = global.buildArguments
+    var stages = try StageGraph(dockerfile, visible, global: global, expander: expander)
     stages.explore(&log)
     try log.throwIfAny()
     var images = BaseImages()
@@ -29,7 +31,7 @@ public func lower(
         try Task.checkCancellation()
     } while stages.addImageTriggers(from: images, &log)
     try log.throwIfAny()
-    return try Lowering(stages, images.resolved).build(&log)
+    return try Lowering(stages, images.resolved, request).build(&log)
 }
 
 extension StageGraph {
@@ -55,36 +57,43 @@ extension StageGraph {
 private struct Lowering {
     let stages: StageGraph
     let images: [ImageKey: ResolvedImage]
+    /// As it came in.
+    let request: LoweringRequest
 
-    init(_ stages: StageGraph, _ images: [ImageKey: ResolvedImage]) {
+    init(_ stages: StageGraph, _ images: [ImageKey: ResolvedImage], _ request: LoweringRequest) {
         self.stages = stages
         self.images = images
+        self.request = request
     }
 
     func build(_ log: inout DiagnosticCollector) throws -> LoweredBuild {
         var plans: [Int: StagePlan] = [:]
-        var contextPaths: [String] = []
-        var used = stages.global.declared.intersection(stages.request.buildArguments.keys)
+        var contextPaths: [String?: [String]] = [:]
+        var used = stages.global.declared.intersection(request.buildArguments.keys)
         for node in stages.reachable {
             var parent: StagePlan?
             var image: ResolvedImage?
             switch node.base {
-            case .scratch: break
+            case .scratch, .files: break
             case .stage(let index): parent = plans[index]
             case .image(let key): image = images[key]
             }
             var evaluator = StageEvaluator(node, parent: parent, image: image, in: stages)
             evaluator.run(&log)
             plans[node.index] = evaluator.plan
-            contextPaths += evaluator.contextPaths
+            contextPaths.merge(evaluator.contextPaths) { $0 + $1 }
             used.formUnion(evaluator.usedArguments)
         }
         try log.throwIfAny()
-        var assembler = GraphAssembler(local: localOp(contextPaths), images: images)
+        var assembler = GraphAssembler(
+            contexts: ContextSteps(request, stages.contexts, paths: contextPaths),
+            images: images
+        )
         for node in stages.reachable {
             if let plan = plans[node.index] { assembler.add(plan) }
         }
         guard let plan = plans[stages.target] else { preconditionFailure("the target is reachable") }
+        let epoch = epoch(&assembler)
         let unused = unusedArguments(used)
         return LoweredBuild(
             graph: assembler.graph,
@@ -94,25 +103,25 @@ private struct Lowering {
             stageName: plan.node.name,
             layerVertices: assembler.layers(of: stages.target),
             context: assembler.context,
-            warnings: BuildArguments.unusedWarning(unused).map { [$0] } ?? [],
+            warnings: [BuildArguments.unusedWarning(unused), epochWarning].compactMap { $0 },
             usedBuildArguments: used.sorted(),
             unusedBuildArguments: unused,
-            sourceDateEpoch: stages.global.sourceDateEpoch
+            epoch: epoch
         )
     }
 
-    private func localOp(_ paths: [String]) -> LocalOp {
-        // Names that Unicode calls equal are different files.
-        let relative = Set(paths.map { Array($0.utf8.dropFirst()) })
-        let sorted = relative.contains([]) ? [] : relative.sorted { $0.lexicographicallyPrecedes($1) }
-        guard case .local(let name, let patterns) = stages.request.context else {
-            preconditionFailure("only directories of this machine are contexts so far")
+    private func epoch(_ assembler: inout GraphAssembler) -> EpochSource? {
+        switch stages.global.epoch {
+        case nil, .timeless: nil
+        case .seconds(let seconds): .seconds(seconds)
+        case .context(let name): .vertex(assembler.addContext(name))
+        case .remote(let op, let name): .vertex(assembler.add(op, named: name))
         }
-        return LocalOp(
-            name: name,
-            followPaths: sorted.map { String(decoding: $0, as: UTF8.self) },
-            excludePatterns: patterns
-        )
+    }
+
+    private var epochWarning: BuildWarning? {
+        guard case .timeless(let what)? = stages.global.epoch else { return nil }
+        return BuildWarning(message: "SOURCE_DATE_EPOCH has no effect: \(what) has no time of its own")
     }
 
     private func finished(_ config: ImageConfig) -> ImageConfig {
@@ -142,7 +151,7 @@ private struct Lowering {
             guard case .arg(let declarations) = instruction.kind else { continue }
             declared.formUnion(declarations.map(\.name.text))
         }
-        return stages.request.buildArguments.keys
+        return request.buildArguments.keys
             .filter { !declared.contains($0) && !BuildArguments.isPredefined($0) }
             .sorted()
     }

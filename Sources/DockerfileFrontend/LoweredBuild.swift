@@ -7,7 +7,7 @@ public import Solver
 
 /// What a Dockerfile comes to for one target and one platform.
 public struct LoweredBuild: Sendable {
-    /// The steps that the target needs, no others.
+    /// The steps that the target needs, and the one that `epoch` names; no others.
     public var graph: BuildGraph
     /// The step whose tree is the image; nil for `FROM scratch` without any step.
     public var result: VertexID?
@@ -28,6 +28,12 @@ public struct LoweredBuild: Sendable {
     public var usedBuildArguments: [String]
     /// Build arguments that no ARG of the whole file declares and that have no meaning of their own, sorted.
     public var unusedBuildArguments: [String]
-    /// `SOURCE_DATE_EPOCH`, from a build argument or a global ARG.
-    public var sourceDateEpoch: Int64?
+    /// What `SOURCE_DATE_EPOCH` says, as a build argument or a global ARG; nil when no time is asked for.
+    public var epoch: EpochSource?
+
+    /// The time that all timestamps get, when it is known without asking anyone; see ``epoch``.
+    public var sourceDateEpoch: Int64? {
+        guard case .seconds(let seconds)? = epoch else { return nil }
+        return seconds
+    }
 }

@@ -5,54 +5,6 @@ import BuildDefinition
 import DockerfileSyntax
 import OCI
 
-/// What COPY and ADD have in common.
-struct FileTransfer {
-    let isAdd: Bool
-    let sources: [CopySource]
-    let destination: Word
-    let chown: Word?
-    let chmod: Word?
-    let unpacks: Bool
-
-    init(_ copy: CopyInstruction) {
-        isAdd = false
-        sources = copy.sources
-        destination = copy.destination
-        chown = copy.chown
-        chmod = copy.chmod
-        unpacks = false
-    }
-
-    init(_ add: AddInstruction) {
-        isAdd = true
-        sources = add.sources
-        destination = add.destination
-        chown = add.chown
-        chmod = add.chmod
-        unpacks = add.unpack ?? true
-    }
-
-    /// What is wrong with a source, variables replaced; nil for one that can be copied.
-    func failure(_ source: String, at range: SourceRange, origin: CopyOrigin) -> LoweringFailure? {
-        if let failure = UnsupportedFeatures.remoteSource(source, at: range, isAdd: isAdd) { return failure }
-        guard origin == .context, ContextPath.escapes(source) else { return nil }
-        return LoweringFailure(
-            "forbidden path outside the build context: \(source)",
-            range,
-            nextStep: "Sources are relative to the build context: build with a directory above it as context."
-        )
-    }
-
-    /// The value of `--chmod`.
-    static func permissions(_ text: String, at range: SourceRange?) throws(LoweringFailure) -> FilePermissions {
-        if let permissions = FilePermissions(parsing: text) { return permissions }
-        throw LoweringFailure(
-            "invalid chmod parameter: '\(text)'. it should be octal string and between 0 and 07777",
-            range
-        )
-    }
-}
-
 extension StageEvaluator {
     mutating func evaluateCopy(_ transfer: FileTransfer, _ step: StageInstruction) throws(LoweringFailure) {
         let owner = try transfer.chown.map { word throws(LoweringFailure) in try expand(word) } ?? ""
@@ -66,47 +18,86 @@ extension StageEvaluator {
             destination: destination,
             owner: owner.isEmpty ? nil : FileOwner(owner),
             permissions: permissions,
-            destinationIsDirectory: destination.hasSuffix("/") || transfer.sources.count > 1
+            destinationIsDirectory: destination.hasSuffix("/") || transfer.sources.count > 1,
+            excludePatterns: transfer.excludes.map(\.text)
         )
-        var actions: [PlannedAction] = []
         var shown: [String] = []
+        var locations: [(location: CopyLocation, range: SourceRange)] = []
         for case .path(let word) in transfer.sources {
             let source = try expand(word)
             shown.append(source)
-            actions.append(try copy(source, word, transfer, prototype, step))
+            locations.append((try transfer.location(source, at: word.range), word.range))
+        }
+        let checksum = try transfer.checksum.map { word throws(LoweringFailure) in try expand(word) } ?? ""
+        if !checksum.isEmpty { try transfer.checkChecksum(locations.map(\.location)) }
+        let name = namer.next(
+            displayText(step.instruction.original, expander, plan.environment),
+            isTrigger: step.isTrigger,
+            environment: plan.environment
+        )
+        var actions: [PlannedAction] = []
+        for (location, range) in locations {
+            do throws(LoweringFailure) {
+                actions.append(try copy(location, transfer, prototype, step, name, checksum))
+            } catch {
+                throw error.range == nil ? LoweringFailure(error.message, range) : error
+            }
         }
         for case .heredoc(let heredoc) in transfer.sources {
             shown.append("<<" + heredoc.name)
             actions.append(try copy(heredoc, prototype))
         }
         var words = [transfer.isAdd ? "ADD" : "COPY"]
+        if transfer.keepsParents { words.append("--parents") }
         if !owner.isEmpty { words.append("--chown=" + owner) }
         if !mode.isEmpty { words.append("--chmod=" + mode) }
+        let work: PlannedStep.Work
+        if transfer.isLinked, mode.isEmpty {
+            // BuildKit makes the new mode part of the tree below, so that only a plain copy has it.
+            let text = displayText(step.instruction.original, expander, plan.environment)
+            let linked = namer.again("LINK " + text, isTrigger: step.isTrigger, environment: plan.environment)
+            work = .linkedFiles(actions, metadata(linked, step))
+        } else {
+            work = .files(actions)
+        }
         add(
-            .files(actions),
-            displayText(step.instruction.original, expander, plan.environment),
+            work,
+            named: name,
             step,
             createdBy: (words + shown + [target, "# buildkit"]).joined(separator: " ")
         )
     }
 
     private mutating func copy(
-        _ source: String,
-        _ word: Word,
+        _ location: CopyLocation,
         _ transfer: FileTransfer,
         _ prototype: FileCopy,
-        _ step: StageInstruction
+        _ step: StageInstruction,
+        _ name: String,
+        _ checksum: String
     ) throws(LoweringFailure) -> PlannedAction {
-        if let failure = transfer.failure(source, at: word.range, origin: step.origin) { throw failure }
         var copy = prototype
-        copy.source = ContextPath.absolute(source)
-        copy.unpacksArchives = transfer.unpacks
-        if step.origin == .context { contextPaths.append(copy.source) }
-        return .copy(copy, from: .origin(step.origin))
+        switch location {
+        case .git(let reference):
+            copy.allowsWildcards = false
+            return .copy(copy, from: .remote(.git(try transfer.gitOp(reference, checksum: checksum)), name: name))
+        case .web(let url):
+            let op = try HTTPOp(adding: url, checksum: checksum)
+            copy.source = "/" + (op.fileName ?? "")
+            copy.allowsWildcards = false
+            copy.unpacksArchives = transfer.unpacks ?? false
+            return .copy(copy, from: .remote(.http(op), name: name))
+        case .path(let source):
+            copy.source = ContextPath.absolute(source)
+            copy.unpacksArchives = transfer.unpacks ?? transfer.isAdd
+            if transfer.keepsParents { copy.parentsPivot = ContextPath.pivot(of: source) }
+            note(copy.source, in: step.copyOrigin)
+            return .copy(copy, from: .origin(step.copyOrigin))
+        }
     }
 
     private func copy(_ heredoc: Heredoc, _ prototype: FileCopy) throws(LoweringFailure) -> PlannedAction {
-        guard !heredoc.name.contains("/"), !["", ".", ".."].contains(heredoc.name) else {
+        guard ContextPath.isFileName(heredoc.name) else {
             throw LoweringFailure("\"\(heredoc.name)\" is not a file name", heredoc.range)
         }
         var content = heredoc.content

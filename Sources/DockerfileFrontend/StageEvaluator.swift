@@ -22,8 +22,8 @@ struct StageEvaluator {
     var draft: ConfigDraft
     /// Whether this stage itself said CMD.
     var hasCommand = false
-    /// Sources in the build context, as they are in the step: absolute.
-    var contextPaths: [String] = []
+    /// What steps read of contexts, nil being the build context: absolute paths, may hold wildcards.
+    var contextPaths: [String?: [String]] = [:]
     /// Build arguments that took effect.
     var usedArguments: Set<String> = []
 
@@ -32,13 +32,14 @@ struct StageEvaluator {
         global = stages.global
         expander = stages.expander
         ignoresCache = stages.request.ignoresCache(stage: node)
+        let target = stages.request.targetPlatform
         let platform: Platform
         if let parent {
             platform = parent.platform
         } else if case .image(let key) = node.base {
             platform = key.platform
         } else {
-            platform = stages.request.targetPlatform
+            platform = node.base == .scratch && node.baseContext == nil ? target : node.platform ?? target
         }
         var config: ImageConfig
         if let parent {
@@ -50,12 +51,14 @@ struct StageEvaluator {
             if node.hasImageTriggers { config.onBuild = [] }
         } else {
             config = BaseConfig.scratch(platform)
+            // What takes a stage's place says nothing of a directory.
+            if node.baseContext != nil, !node.countsBase { config.workingDirectory = "" }
         }
         var environment = parent?.environment ?? EnvironmentScope()
         environment.set(entries: config.env)
         namer = StepNamer(
             stageName: stages.isSingleStage ? "" : node.displayName,
-            total: node.instructions.count(where: \.isCounted) + (image == nil ? 0 : 1),
+            total: node.instructions.count(where: \.isCounted) + (node.countsBase ? 1 : 0),
             platform: stages.request.showsPlatform ? platform : nil
         )
         plan = StagePlan(
@@ -67,14 +70,42 @@ struct StageEvaluator {
             platform: platform
         )
         draft = ConfigDraft(config)
-        if let image, case .image(let key) = node.base {
-            plan.baseMetadata = BuildVertex.Metadata(
-                name: namer.next("FROM " + image.displayName(for: key)),
-                lines: node.from.lineRange,
-                stage: node.displayName,
-                instruction: node.from.original
-            )
+        if let image, case .image(let key) = node.base, !image.config.diffIDs.isEmpty {
+            let name =
+                node.baseContext.map { ContextSteps.imageName(key, context: $0) }
+                ?? namer.next("FROM " + image.displayName(for: key))
+            plan.baseMetadata = metadata(name, node)
         }
+        if case .files(let context) = node.base { addFiles(of: context, node) }
+    }
+
+    /// A context in the place of a base image: its files become the first layer.
+    private mutating func addFiles(of context: String, _ node: StageNode) {
+        let copy = FileCopy(
+            input: 0,
+            source: "/",
+            allowsWildcards: false,
+            destination: "/",
+            destinationIsDirectory: true
+        )
+        note("/", in: .context(context))
+        let name = "[context \(context)] use as file system"
+        plan.steps.append(
+            PlannedStep(
+                work: .files([.copy(copy, from: .origin(.context(context)))]),
+                metadata: metadata(name, node)
+            )
+        )
+        draft.record(History(created: nil, createdBy: name, comment: Self.historyComment))
+    }
+
+    private func metadata(_ name: String, _ node: StageNode) -> BuildVertex.Metadata {
+        BuildVertex.Metadata(
+            name: name,
+            lines: node.from.lineRange,
+            stage: node.displayName,
+            instruction: node.from.original
+        )
     }
 
     mutating func run(_ log: inout DiagnosticCollector) {
@@ -128,15 +159,28 @@ struct StageEvaluator {
     /// Adds a step that makes a layer, with its history entry. `text` is what the display shows of the instruction.
     mutating func add(_ work: PlannedStep.Work, _ text: String, _ step: StageInstruction, createdBy: String) {
         let name = namer.next(text, isTrigger: step.isTrigger, environment: plan.environment)
-        let metadata = BuildVertex.Metadata(
+        add(work, named: name, step, createdBy: createdBy)
+    }
+
+    mutating func add(_ work: PlannedStep.Work, named name: String, _ step: StageInstruction, createdBy: String) {
+        plan.steps.append(PlannedStep(work: work, metadata: metadata(name, step)))
+        record(createdBy, makesLayer: true)
+    }
+
+    func metadata(_ name: String, _ step: StageInstruction) -> BuildVertex.Metadata {
+        BuildVertex.Metadata(
             name: name,
             lines: step.range.lines,
             stage: plan.node.displayName,
             instruction: step.instruction.original,
             ignoresCache: ignoresCache
         )
-        plan.steps.append(PlannedStep(work: work, metadata: metadata))
-        record(createdBy, makesLayer: true)
+    }
+
+    /// Remembers that a step reads the path, when it is one of a context.
+    mutating func note(_ path: String, in origin: TreeOrigin) {
+        guard case .context(let name) = origin else { return }
+        contextPaths[name, default: []].append(ContextPath.withoutDeepWildcards(path))
     }
 
     var workingDirectory: String {

@@ -26,8 +26,10 @@ struct StageArgument {
 /// A step that makes a layer.
 struct PlannedStep {
     enum Work {
-        case exec(ExecOp)
+        case exec(ExecOp, [PlannedMount])
         case files([PlannedAction])
+        /// A layer that knows nothing of what is below it, and the step that puts it on top.
+        case linkedFiles([PlannedAction], BuildVertex.Metadata)
     }
 
     var work: Work
@@ -40,8 +42,17 @@ enum PlannedAction {
     case copy(FileCopy, from: PlannedSource)
 }
 
+/// `input` of the mount is set when the graph is made.
+struct PlannedMount {
+    var mount: ExecMount
+    /// Nil for what has no files to begin with.
+    var source: PlannedSource?
+}
+
 enum PlannedSource {
-    case origin(CopyOrigin)
+    case origin(TreeOrigin)
     /// A file of the instruction itself.
     case inline(FileMakeFile)
+    /// Something from elsewhere, which is a step of that name.
+    case remote(BuildOp, name: String)
 }

@@ -20,8 +20,13 @@ struct StepNamer {
     }
 
     mutating func next(_ text: String, isTrigger: Bool = false, environment: EnvironmentScope = .init()) -> String {
-        guard total > 0 else { return text }
         count += 1
+        return again(text, isTrigger: isTrigger, environment: environment)
+    }
+
+    /// Another name with the number of the last one.
+    func again(_ text: String, isTrigger: Bool = false, environment: EnvironmentScope = .init()) -> String {
+        guard total > 0 else { return text }
         var prefix = ""
         if let platform { prefix += platform.description + Self.target(of: platform, environment) + " " }
         if !stageName.isEmpty { prefix += stageName + " " }

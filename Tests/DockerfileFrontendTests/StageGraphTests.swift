@@ -101,7 +101,7 @@ import Testing
             text: """
                 FROM debian:bookworm-slim AS a
                 FROM golang:1.21-alpine
-                FROM A AS c
+                FROM a AS c
                 COPY --from=1 /x /x
                 COPY --from=alpine:latest /y /y
                 """,
@@ -214,7 +214,7 @@ import Testing
         let build = try await lowered("FROM empty\nCOPY a /")
         #expect(try build.file("COPY a").hasBase == false)
         #expect(try build.copies("COPY a").first?.input == 0)
-        #expect(build.names.last == "[2/2] COPY a /")
+        #expect(build.names.last == "[1/2] COPY a /")
         #expect(build.base != nil)
         #expect(build.config.cmd == ["/bin/sh"])
     }
