@@ -142,6 +142,13 @@ public final class BuildStep: SolverOp {
         BuildOpsError(.invalidRequest, "\(vertex.metadata.name): this build may reach no other machine")
     }
 
+    /// When what a remote source brings was made, in seconds since 1970: of a commit its own time, of a file what the
+    /// server said. Nil when nothing tells, and for other steps.
+    public func modificationTime() async throws -> Int64? {
+        guard case .remote(let tree) = source else { return nil }
+        return try await tree.time()
+    }
+
     public func announceUnused() {
         switch source {
         case .image(let layers): layers.announceUnused()

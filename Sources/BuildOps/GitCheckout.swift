@@ -126,13 +126,9 @@ struct GitCheckout {
 
     private func modificationTime() async throws -> FileTime? {
         guard source.op.modificationTime == .commit else { return nil }
-        let text = try await git.run([
-            "--git-dir", mirror.path.description, "log", "-1", "--format=%ct", "\(commit.object)^{commit}",
-        ])
-        guard let seconds = Int64(text.filter { !$0.isWhitespace }) else {
-            throw GitProgram.Failure(message: "the commit \(commit.object) has no time")
-        }
-        return FileTime(seconds: seconds)
+        var quiet = git
+        quiet.log = nil
+        return FileTime(seconds: try await mirror.time(of: commit.object, quiet))
     }
 
     // MARK: Files

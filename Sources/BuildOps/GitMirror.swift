@@ -132,6 +132,15 @@ struct GitMirror: Sendable {
         try await git.run(["--git-dir", path.description, "update-ref", name(of: object), object])
     }
 
+    /// When a commit that was fetched was made: seconds since 1970.
+    func time(of object: String, _ git: GitProgram) async throws -> Int64 {
+        let text = try await git.run(["--git-dir", path.description, "log", "-1", "--format=%ct", "\(object)^{commit}"])
+        guard let seconds = Int64(text.filter { !$0.isWhitespace }) else {
+            throw GitProgram.Failure(message: "the commit \(object) has no time")
+        }
+        return seconds
+    }
+
     private func isThere(_ object: String, _ git: GitProgram) async throws -> Bool {
         do {
             try await git.run(["--git-dir", path.description, "cat-file", "-e", "\(object)^{commit}"])

@@ -146,6 +146,18 @@ final class GitSource: RemoteTree {
         }
     }
 
+    func time() async throws -> Int64? {
+        let commit = try await resolved()
+        let git = try await program()
+        do {
+            let mirror = try await GitMirror.locked(remote, commit: commit.object, in: environment.root)
+            try await mirror.fetch(commit.object, reference: commit.reference, git)
+            return try await mirror.time(of: commit.object, git)
+        } catch let failure as GitProgram.Failure {
+            throw unreachable(failure)
+        }
+    }
+
     private func unreachable(_ failure: GitProgram.Failure) -> BuildOpsError {
         let text = failure.message
         let next: String? =
@@ -154,7 +166,11 @@ final class GitSource: RemoteTree {
                     + "GIT_AUTH_HEADER"
             } else if text.contains("Permission denied (publickey") || text.contains("Host key verification") {
                 "give an SSH agent with the right key: --ssh default"
-            } else if text.contains("not found") || text.contains("does not appear to be a git repository") {
+            } else if text.contains("repository does not contain ref") {
+                "check the branch, tag or commit; without one the default branch is taken"
+            } else if text.contains("not found") || text.contains("not exported")
+                || text.contains("does not appear to be a git repository")
+            {
                 "check the address; a private repository needs the secret GIT_AUTH_TOKEN"
             } else if text.contains("cannot run ssh") {
                 "ssh was not found in PATH: install an SSH client (on Debian and Ubuntu: apt-get install openssh-client)"

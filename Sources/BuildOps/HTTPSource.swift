@@ -46,6 +46,19 @@ final class HTTPSource: RemoteTree {
 
     func key() async throws -> CacheKey { try await resolved().key }
     func value() async throws -> StepValue { try await result.value { try await self.make() } }
+
+    func time() async throws -> Int64? {
+        let resolution = try await resolved()
+        let layers = try await value().layers()
+        let snapshotter = environment.snapshotter
+        return try await cancellableBlocking { cancellation in
+            let tree = try snapshotter.readTree(layers)
+            let file = try openInRoot(tree.root.raw, RawPath(resolution.fileName), [.readOnly], resolve: [.noSymlinks])
+            let time = try status(of: file.raw).modified.seconds
+            return time == 0 ? try newestFile(inArchive: file.raw, cancellation) : time
+        }
+    }
+
     func announceUnused() { announcement.cached() }
 
     // MARK: Asking

@@ -73,6 +73,8 @@ protocol RemoteTree: Sendable {
     /// What the content is told by; asks the other machine.
     func key() async throws -> CacheKey
     func value() async throws -> StepValue
+    /// When the content was made, in seconds since 1970; nil when nothing tells.
+    func time() async throws -> Int64?
     func announceUnused()
 }
 
