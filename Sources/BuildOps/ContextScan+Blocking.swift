@@ -31,6 +31,7 @@ extension ContextScan {
         }
         let known = directory.isTransient ? [:] : try environment.fileDigests.load(directory.path.description)
         var scanner = ContextScanner(
+            name: op.name,
             root: root,
             ignore: ignore,
             followPaths: op.followPaths,

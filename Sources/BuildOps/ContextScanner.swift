@@ -12,6 +12,7 @@ struct ContextScanner {
     /// Times closer to the scan than this are not trusted: the file may change again within one tick of its clock.
     private static let clockGranularity: UInt32 = 20_000_000
 
+    private let name: String
     private let root: SharedFD
     private let ignore: IgnoreMatcher
     private var selection: PathSelection
@@ -25,12 +26,14 @@ struct ContextScanner {
     private var directories: [RawPath: [ContextEntry]] = [:]
 
     init(
+        name: String = mainContextName,
         root: SharedFD,
         ignore: IgnoreMatcher,
         followPaths: [String],
         known: [FileFingerprint: Digest],
         checkCancellation: @escaping () throws -> Void = {}
     ) {
+        self.name = name
         self.root = root
         self.ignore = ignore
         selection = PathSelection(followPaths)
@@ -47,7 +50,7 @@ struct ContextScanner {
             try scan(root.raw, RawPath(""), included: true)
         }
         let ignore = ignore
-        return ContextTree(root: root, directories: directories) { ignore.isIgnored($0.description) }
+        return ContextTree(name: name, root: root, directories: directories) { ignore.isIgnored($0.description) }
     }
 
     /// - Parameter included: a directory above was named whole by a step.
@@ -73,7 +76,10 @@ struct ContextScanner {
             } else if ignored {
                 continue
             }
-            if status.kind == .symlink, selection.leadsThrough(child) { needsEverything = true }
+            let isFollowed = status.kind == .symlink && selection.leadsThrough(child)
+            if isFollowed { needsEverything = true }
+            // On the way to what is read there are only directories and symlinks.
+            if match == .above, status.kind != .directory, !isFollowed { continue }
             entries.append(try entry(found.name, status, in: directory, child))
         }
         directories[path] = entries
@@ -92,7 +98,7 @@ struct ContextScanner {
             if error.isNotFound { return }
             throw BuildOpsError(
                 .contextUnreadable,
-                "cannot read the directory \"\(path)\" of the build context: \(error.reason)",
+                "cannot read the directory \"\(path)\" of the \(contextTitle(self.name)): \(error.reason)",
                 nextStep: "make it readable, or add \"\(path)\" to .dockerignore"
             )
         }
@@ -140,7 +146,7 @@ struct ContextScanner {
         } catch {
             throw BuildOpsError(
                 .contextUnreadable,
-                "cannot read \"\(path)\" of the build context: \(error.reason)",
+                "cannot read \"\(path)\" of the \(contextTitle(self.name)): \(error.reason)",
                 nextStep: "make it readable, or add \"\(path)\" to .dockerignore"
             )
         }
@@ -157,6 +163,12 @@ struct ContextScanner {
         return status.changed < limit
     }
 }
+
+/// The name that the directory given on the command line has among the build's local directories.
+let mainContextName = "context"
+
+/// What messages call a local directory of the build.
+func contextTitle(_ name: String) -> String { name == mainContextName ? "build context" : "build context \"\(name)\"" }
 
 extension FileFingerprint {
     init(_ status: FileStatus) {

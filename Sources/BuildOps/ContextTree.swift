@@ -16,6 +16,8 @@ public struct ContextEntry: Sendable {
 /// A directory of the machine that runs the build, as steps see it: without what the ignore file takes out, without what
 /// no step reads. Owners are left out: everything belongs to 0:0, as with Docker.
 public final class ContextTree: Sendable {
+    /// As ``LocalOp`` names the directory.
+    let name: String
     public let root: SharedFD
     /// Names in byte order, by directory; the root's key is empty.
     let directories: [RawPath: [ContextEntry]]
@@ -25,10 +27,12 @@ public final class ContextTree: Sendable {
     public let digest: Digest
 
     init(
+        name: String,
         root: SharedFD,
         directories: [RawPath: [ContextEntry]],
         isIgnored: @escaping @Sendable (RawPath) -> Bool
     ) {
+        self.name = name
         self.root = root
         self.directories = directories
         self.isIgnored = isIgnored

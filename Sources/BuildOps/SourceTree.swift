@@ -95,14 +95,16 @@ struct ContextSource: SourceTree {
         if (try? statusIfPresent(at: root, relative)) != nil, context.isIgnored(relative) {
             return BuildOpsError(
                 .sourceIgnored,
-                "\"\(path)\": not found: it is in the build context but .dockerignore excludes it",
+                "\"\(path)\": not found: it is in the \(contextTitle(context.name)) but .dockerignore excludes it",
                 nextStep: "add a line \"!\(relative)\" to .dockerignore, or do not copy it"
             )
         }
         return BuildOpsError(
             .sourceMissing,
-            "\"\(path)\": not found in the build context",
-            nextStep: "paths are relative to the context directory given on the command line, not to the Dockerfile"
+            "\"\(path)\": not found in the \(contextTitle(context.name))",
+            nextStep: context.name == mainContextName
+                ? "paths are relative to the context directory given on the command line, not to the Dockerfile"
+                : "paths are relative to the directory that --build-context \(context.name)= names"
         )
     }
 }

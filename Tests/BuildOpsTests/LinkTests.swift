@@ -14,7 +14,7 @@ import Testing
 @Suite(.enabled(if: isRoot, "owners need root"), .timeLimit(.minutes(2))) struct LinkTests {
     private static let context = """
         mkdir -p s/t; echo -n new > s/t/f; echo -n a > a; ln -s s l
-        mkdir -p r/lib/x; echo -n r > r/lib/x/r; tar cf r.tar --owner=0 --group=0 -C r lib; rm -r r
+        mkdir -p r/lib/x; echo -n r > r/lib/x/r; tar cf r.tar --mtime=@7 --owner=0 --group=0 -C r lib; rm -r r
         """
 
     struct LinkCase: Sendable, CustomTestStringConvertible {

@@ -41,7 +41,7 @@ final class TestKitchen: SolverEventSink {
 
     func send(_ event: SolverEvent) {}
 
-    func environment(_ context: RawPath = "/nonexistent") -> StepEnvironment {
+    func environment(_ context: RawPath = "/nonexistent", named name: String = "context") -> StepEnvironment {
         StepEnvironment(
             root: root,
             snapshotter: snapshots,
@@ -50,7 +50,7 @@ final class TestKitchen: SolverEventSink {
             now: { EventTime(nanoseconds: 0) },
             fileDigests: FileDigestMemory(database),
             selectionDigests: SelectionDigestMemory(database),
-            directories: ["context": .init(path: context)],
+            directories: [name: .init(path: context)],
             images: { _, _ in preconditionFailure("no images here") },
             commandSlots: Slots(1)
         )
@@ -83,10 +83,15 @@ final class TestKitchen: SolverEventSink {
         return path
     }
 
-    func scan(_ path: RawPath, ignore: [String] = [], follow: [String] = []) throws -> ContextTree {
-        let op = LocalOp(name: "context", followPaths: follow, excludePatterns: ignore)
+    func scan(
+        _ path: RawPath,
+        named name: String = "context",
+        ignore: [String] = [],
+        follow: [String] = []
+    ) throws -> ContextTree {
+        let op = LocalOp(name: name, followPaths: follow, excludePatterns: ignore)
         let info = VertexInfo(id: VertexID(.sha256("context")), name: "context")
-        return try ContextScan(op, info, environment(path)).scanBlocking(CancellationFlag())
+        return try ContextScan(op, info, environment(path, named: name)).scanBlocking(CancellationFlag())
     }
 
     func context(_ script: String, ignore: [String] = [], follow: [String] = []) throws -> StepValue {
