@@ -33,7 +33,7 @@ enum BaseConfig {
         config.document["config"] = .object(runtime.filter { runtimeKeys.contains($0.key) && $0.value != .null })
         config.history = matched(image.history, layers: image.diffIDs.count)
         addDefaultPath(&config)
-        if !config.workingDirectory.isEmpty {
+        if !config.workingDirectory.isEmpty, config.workingDirectory.utf8.first != UInt8(ascii: "/") {
             config.workingDirectory = ContextPath.absolute(config.workingDirectory)
         }
         return config

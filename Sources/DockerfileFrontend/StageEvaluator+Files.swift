@@ -112,9 +112,12 @@ extension StageEvaluator {
     }
 
     mutating func evaluateWorkdir(_ word: Word, _ step: StageInstruction) throws(LoweringFailure) {
-        let path = ContextPath.absolute(try expand(word), in: workingDirectory)
-        let createdBy = "WORKDIR " + path
-        plan.config.workingDirectory = path
+        let text = try expand(word)
+        let path = ContextPath.absolute(text, in: workingDirectory)
+        // An absolute path stays as written, as in BuildKit.
+        let isAbsolute = text.utf8.first == UInt8(ascii: "/")
+        plan.config.workingDirectory = isAbsolute ? text : path
+        let createdBy = "WORKDIR " + plan.config.workingDirectory
         guard path != "/" else { return record(createdBy) }
         let user = plan.config.user
         let directory = FileMakeDirectory(path: path, owner: user.isEmpty ? nil : FileOwner(user))

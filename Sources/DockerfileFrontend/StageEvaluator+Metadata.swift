@@ -81,7 +81,7 @@ extension StageEvaluator {
             do throws(ExpansionError) {
                 pieces = try expander.expandToWords(word.text, environment: plan.environment)
             } catch {
-                throw LoweringFailure("failed to process \"\(word.text)\": \(error.message)", word.range)
+                throw LoweringFailure("failed to process \(GoText.quoted(word.text)): \(error.message)", word.range)
             }
             for piece in pieces {
                 do throws(LoweringFailure) {
@@ -96,7 +96,7 @@ extension StageEvaluator {
         var seen: Set<String> = []
         ports = ports.filter { seen.insert($0).inserted }
         draft.exposedPorts.formUnion(seen)
-        record("EXPOSE " + GoText.list(ports))
+        record("EXPOSE " + GoText.list(ports.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }))
     }
 
     mutating func evaluateVolume(_ words: [Word]) throws(LoweringFailure) {

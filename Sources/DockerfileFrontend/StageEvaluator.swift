@@ -56,9 +56,11 @@ struct StageEvaluator {
         }
         var environment = parent?.environment ?? EnvironmentScope()
         environment.set(entries: config.env)
+        // FROM is named before anyone knows the triggers of its image.
+        let triggers = node.instructions.count { $0.triggerRange != nil }
         namer = StepNamer(
             stageName: stages.isSingleStage ? "" : node.displayName,
-            total: node.instructions.count(where: \.isCounted) + (node.countsBase ? 1 : 0),
+            total: node.instructions.count(where: \.isCounted) + (node.countsBase ? 1 : 0) - triggers,
             platform: stages.request.showsPlatform ? platform : nil
         )
         plan = StagePlan(
@@ -76,6 +78,7 @@ struct StageEvaluator {
                 ?? namer.next("FROM " + image.displayName(for: key))
             plan.baseMetadata = metadata(name, node)
         }
+        namer.total += triggers
         if case .files(let context) = node.base { addFiles(of: context, node) }
     }
 
@@ -184,7 +187,7 @@ struct StageEvaluator {
     }
 
     var workingDirectory: String {
-        plan.config.workingDirectory.isEmpty ? "/" : plan.config.workingDirectory
+        ContextPath.absolute(plan.config.workingDirectory)
     }
 
     /// The arguments that run a command of either form.

@@ -8,7 +8,7 @@ import OCI
 struct StepNamer {
     /// Empty when the stage is the only one.
     let stageName: String
-    let total: Int
+    var total: Int
     /// Set when names are to carry the platform.
     let platform: Platform?
     private var count = 0

@@ -70,7 +70,7 @@ public struct RunInstruction: Hashable, Sendable {
         case .shell(let text):
             guard let first = heredocs.first else { return .shell(text) }
             if heredocs.count == 1, isOnlyHeredoc {
-                return first.rawContent.utf8.starts(with: "#!".utf8)
+                return first.content.utf8.starts(with: "#!".utf8)
                     ? .file(name: first.name, content: first.content) : .shell(first.content)
             }
             return .shell(heredocs.reduce(text) { "\($0)\n\($1.rawContent)\($1.name)" })

@@ -22,7 +22,7 @@ import Testing
         )
         #expect(
             build.names == [
-                "[app 1/5] FROM docker.io/library/base:latest", "[internal] load build context",
+                "[app 1/2] FROM docker.io/library/base:latest", "[internal] load build context",
                 "[app 2/5] ONBUILD COPY . /src", "[app 3/5] ONBUILD RUN make 1", "[app 4/5] RUN after",
                 "[stage-1 1/1] RUN child",
             ]

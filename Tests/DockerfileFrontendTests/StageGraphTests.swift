@@ -38,13 +38,13 @@ import Testing
         )
         #expect(
             build.ownHistory == [
-                "WORKDIR /root", "COPY /app/myapp . # buildkit", "~CMD [\"./myapp\"]",
+                "WORKDIR /root/", "COPY /app/myapp . # buildkit", "~CMD [\"./myapp\"]",
             ]
         )
         #expect(build.config.history.suffix(3).allSatisfy { $0.comment == "buildkit.dockerfile.v0" })
         #expect(build.config.history.first?.createdBy == "ADD rootfs of alpine")
         #expect(build.config.cmd == ["./myapp"])
-        #expect(build.config.workingDirectory == "/root")
+        #expect(build.config.workingDirectory == "/root/")
         #expect(build.config.env == ["PATH=/usr/bin:/bin"])
         #expect(build.config.created == nil)
         #expect(build.config.diffIDs == standardImages["alpine:latest"]?.diffIDs)
