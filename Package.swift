@@ -93,7 +93,8 @@ let package = Package(
             "Builder",
             [
                 "OCI", "LinuxSystem", "Archive", "Content", "Registry", "Executor", "Solver", "Snapshots",
-                "BuildDefinition", "DockerfileSyntax", "DockerfileFrontend", "BuildCache", "BuildOps", "Exporters",
+                "BuildDefinition", "DockerfileSyntax", "DockerfileFrontend", "DockerfileLint", "BuildCache", "BuildOps",
+                "Exporters",
                 toml,
             ]
         ),
@@ -104,7 +105,8 @@ let package = Package(
         .executableTarget(
             name: "galley",
             dependencies: [
-                "CGalleyEntry", "OCI", "LinuxSystem", "Solver", "BuildDefinition", "DockerfileFrontend", "Builder",
+                "CGalleyEntry", "OCI", "LinuxSystem", "Solver", "BuildDefinition", "DockerfileFrontend",
+                "DockerfileLint", "Builder",
                 "ProgressUI", argumentParser,
             ],
             swiftSettings: strict
@@ -142,7 +144,8 @@ let package = Package(
         tests(
             "galley",
             [
-                "galley", "CGalleyEntry", "OCI", "LinuxSystem", "BuildDefinition", "DockerfileFrontend", "Builder",
+                "galley", "CGalleyEntry", "OCI", "LinuxSystem", "Solver", "BuildDefinition", "DockerfileFrontend",
+                "Builder",
                 "ProgressUI", argumentParser,
             ]
         ),

@@ -15,11 +15,11 @@ struct BuildPlan {
     /// Each once.
     let warnings: [BuildWarning]
 
-    init(dockerfile: Dockerfile, builds: [LoweredBuild]) {
+    init(dockerfile: Dockerfile, builds: [LoweredBuild], warnings found: [BuildWarning]) {
         self.dockerfile = dockerfile
         self.builds = builds
         var graph = BuildGraph()
-        var warnings: [BuildWarning] = []
+        var warnings = found
         for build in builds {
             graph.formUnion(build.graph)
             for warning in build.warnings where !warnings.contains(warning) { warnings.append(warning) }

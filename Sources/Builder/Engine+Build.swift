@@ -44,7 +44,7 @@ extension Engine {
     // MARK: Lowering
 
     /// Finds what the request names and reads the Dockerfile.
-    private func contexts(_ request: BuildRequest, _ events: StepEvents) async throws -> LoadedContexts {
+    func contexts(_ request: BuildRequest, _ events: StepEvents) async throws -> LoadedContexts {
         let web = WebFiles(client: WebClient(client))
         let loader = ContextLoader(request: request, store: store, events: events, web: web)
         return try await loader.load(environment(request, web, events))
@@ -56,11 +56,25 @@ extension Engine {
         _ events: StepEvents
     ) async throws -> BuildPlan {
         let dockerfile = try Dockerfile(parsing: contexts.recipe.bytes, name: contexts.recipe.name)
-        var lowering = LoweringRequest(
+        var lowering = loweringRequest(request, contexts)
+        let images = KnownImages(baseImages(request, events))
+        var builds: [LoweredBuild] = []
+        for platform in request.platforms.isEmpty ? [nil] : request.platforms.map(Optional.some) {
+            lowering.platform = platform
+            builds.append(try await DockerfileFrontend.lower(dockerfile, lowering, resolver: images))
+        }
+        let warnings = try lintWarnings(dockerfile, request, contexts, images, events)
+        return BuildPlan(dockerfile: dockerfile, builds: builds, warnings: warnings)
+    }
+
+    /// For the first platform.
+    func loweringRequest(_ request: BuildRequest, _ contexts: LoadedContexts) -> LoweringRequest {
+        LoweringRequest(
             target: request.target,
             buildArguments: request.buildArguments,
             labels: request.labels,
             noCache: request.noCache,
+            platform: request.platforms.first,
             showsPlatform: request.platforms.count > 1,
             networkMode: request.network,
             allowsHostNetwork: request.network == .host,
@@ -70,18 +84,6 @@ extension Engine {
             context: contexts.main,
             namedContexts: contexts.named
         )
-        let images = BaseImages(
-            store: store,
-            client: client,
-            events: events,
-            pulls: request.pulls
-        )
-        var builds: [LoweredBuild] = []
-        for platform in request.platforms.isEmpty ? [nil] : request.platforms.map(Optional.some) {
-            lowering.platform = platform
-            builds.append(try await DockerfileFrontend.lower(dockerfile, lowering, resolver: images))
-        }
-        return BuildPlan(dockerfile: dockerfile, builds: builds)
     }
 
     // MARK: Solving

@@ -12,7 +12,7 @@ extension LintReport {
             "sources": [
                 [
                     "filename": .string(source.name), "language": "Dockerfile",
-                    "data": .string(base64(source.bytes)),
+                    "data": .string(base64Text(source.bytes)),
                 ]
             ],
         ]
@@ -53,7 +53,7 @@ extension Outline {
             },
             "secrets": list(secrets, \.json),
             "ssh": list(agents, \.json),
-            "sources": [.string(base64(source.bytes))],
+            "sources": [.string(base64Text(source.bytes))],
         ])
     }
 }
@@ -79,7 +79,7 @@ extension TargetList {
                 "location": location(target.lines),
             ])
         }
-        return ["targets": .array(targets), "sources": [.string(base64(source.bytes))]]
+        return ["targets": .array(targets), "sources": [.string(base64Text(source.bytes))]]
     }
 }
 
@@ -106,7 +106,8 @@ private func location(_ lines: ClosedRange<Int>?) -> JSONValue? {
     return ["ranges": .array(ranges)]
 }
 
-private func base64(_ bytes: [UInt8]) -> String {
+/// Bytes in base64, as JSON of Go programs has them.
+package func base64Text(_ bytes: [UInt8]) -> String {
     let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
     var text: [UInt8] = []
     text.reserveCapacity((bytes.count + 2) / 3 * 4)

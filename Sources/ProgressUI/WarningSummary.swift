@@ -6,7 +6,8 @@ import Solver
 /// The warnings of a build, as they are listed after it. `expanded` adds their details and the page on the rule.
 func warningSummary(_ state: DisplayState, expanded: Bool) -> String {
     guard state.warningCount > 0 else { return "" }
-    let hint = expanded ? ":" : " (galley build --progress=plain shows more):"
+    let isLint = state.warnings.contains { !$0.rule.isEmpty }
+    let hint = expanded ? ":" : " (galley build \(isLint ? "--check" : "--progress=plain") shows more):"
     let noun = state.warningCount == 1 ? "warning" : "warnings"
     var summary = "\n \(state.warningCount) \(noun) found\(hint)\n"
     for warning in state.warnings {

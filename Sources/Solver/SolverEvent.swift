@@ -77,14 +77,23 @@ public struct BuildWarning: Sendable, Hashable {
     public var url: String?
     /// Further lines, shown below.
     public var detail: [String]
+    /// The lines of the Dockerfile that it is about.
+    public var lines: ClosedRange<Int>?
 
-    public init(rule: String = "", message: String, location: String? = nil, url: String? = nil, detail: [String] = [])
-    {
+    public init(
+        rule: String = "",
+        message: String,
+        location: String? = nil,
+        url: String? = nil,
+        detail: [String] = [],
+        lines: ClosedRange<Int>? = nil
+    ) {
         self.rule = rule
         self.message = message
         self.location = location
         self.url = url
         self.detail = detail
+        self.lines = lines
     }
 }
 

@@ -128,6 +128,8 @@ struct BuildCommand: EngineCommand {
 
     @OptionGroup var limits: ResourceLimits
 
+    @OptionGroup var calls: CallOptions
+
     // Steps leave no containers behind, whatever these say.
     @Flag(name: .customLong("rm"), help: .hidden) var removesContainers = false
     @Flag(name: .customLong("force-rm"), help: .hidden) var alwaysRemovesContainers = false
@@ -150,13 +152,15 @@ struct BuildCommand: EngineCommand {
         )
         var request = try request(input, environment: session.environment)
         if !isTerminal(STDOUT_FILENO) { request.standardOutput = try standardStream(STDOUT_FILENO) }
+        let call = try calls.parsed()
         let engine = try session.engine()
+        if let call { return try await perform(call, request, engine, mode) }
         try discardFormerResult()
         let frozen = request
         let result = try await withProgress(mode) { display in
             try await engine.build(frozen, events: display)
         }
-        try await keep(result)
+        try await keep(result, session.environment["BUILDX_METADATA_WARNINGS"])
         if mode == .quiet, let id = result.imageID, !writesToStandardOutput { try writeOutput("\(id)\n") }
         return 0
     }
@@ -170,10 +174,16 @@ struct BuildCommand: EngineCommand {
     }
 
     /// Writes the files that were asked for.
-    private func keep(_ result: BuildResult) async throws {
+    ///
+    /// - Parameter wantsWarnings: whether the metadata have the warnings, as buildx has it.
+    private func keep(_ result: BuildResult, _ wantsWarnings: String?) async throws {
         if let imageIDFile, let id = result.imageID { try await writeResultFile(imageIDFile, id.description) }
         if let metadataFile {
-            try await writeResultFile(metadataFile, (indentedJSON(result.metadata, by: 2) + "\n"))
+            var metadata = result.metadata.objectValue ?? [:]
+            if ["1", "t", "true"].contains(wantsWarnings?.lowercased()), !result.warnings.isEmpty {
+                metadata["buildx.build.warnings"] = warningsMetadata(result.warnings)
+            }
+            try await writeResultFile(metadataFile, (indentedJSON(.object(metadata), by: 2) + "\n"))
         }
     }
 }

@@ -43,7 +43,8 @@ private let runOptionsWithValue: Set<String> = [
 
 private func plainFlags(_ arguments: ArraySlice<String>, stopsAtPositional: Bool) -> [String] {
     let flags: Set<String> = [
-        "--all", "--debug", "--digests", "--force", "--force-rm", "--human", "--interactive", "--load", "--no-cache",
+        "--all", "--check", "--debug", "--digests", "--force", "--force-rm", "--human", "--interactive", "--load",
+        "--no-cache",
         "--no-trunc", "--password-stdin", "--pull", "--push", "--quiet", "--rm", "--tty",
     ]
     var result: [String] = []
