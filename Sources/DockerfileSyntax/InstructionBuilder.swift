@@ -189,6 +189,11 @@ struct InstructionBuilder {
         let start = line.bytes[range.lowerBound...].firstIndex(where: isBlank) ?? arguments.lowerBound
         let expression = line.bytes[start...].drop { isBlank($0) && $0 != 0x0B }
         let text = heredocs.reduce(String(decoding: expression, as: UTF8.self)) { "\($0)\n\($1.rawContent)\($1.name)" }
+        if expression.starts(with: "--".utf8) {
+            // The `--` that ends the flags of ONBUILD is stored with the trigger, which makes it none.
+            let problem = Diagnostic(.unknownInstruction, "unknown instruction: --", range: line.sourceRange(arguments))
+            return OnBuildInstruction(text: text, instruction: nil, problem: problem)
+        }
         do {
             var nested = self
             return OnBuildInstruction(text: text, instruction: try nested.instruction(head, arguments))
