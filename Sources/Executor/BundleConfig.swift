@@ -70,7 +70,9 @@ struct BundleConfig {
         }
         if spec.terminal, !environment.contains(where: { $0.hasPrefix("TERM=") }) { environment.append("TERM=xterm") }
         // As Docker: somebody who is not root may get them through set-user-id programs, but does not start with them.
-        let own = user.uid == 0 ? capabilities : []
+        let own = user.uid == 0 || spec.securityInsecure ? capabilities : []
+        // What an insecure process starts has them too, whoever its user is.
+        let passedOn = spec.securityInsecure ? capabilities : []
         return [
             "terminal": .bool(spec.terminal),
             "user": [
@@ -86,6 +88,8 @@ struct BundleConfig {
                 "bounding": Self.strings(capabilities),
                 "effective": Self.strings(own),
                 "permitted": Self.strings(own),
+                "inheritable": Self.strings(passedOn),
+                "ambient": Self.strings(passedOn),
             ],
             "noNewPrivileges": false,
         ]
@@ -160,13 +164,35 @@ struct BundleConfig {
         ] + (devices ?? [])
     }
 
+    // MARK: Devices
+
+    /// What BuildKit adds for insecure processes: block devices of files, virtual machines, networks, file systems.
+    private static var insecureDevices: [JSONValue] {
+        func device(_ name: String, _ type: String, _ major: Int64, _ minor: Int64) -> JSONValue {
+            [
+                "path": .string("/dev/" + name), "type": .string(type), "major": .integer(major),
+                "minor": .integer(minor),
+                "fileMode": 0o666, "uid": 0, "gid": 0,
+            ]
+        }
+        let characters: [(String, Int64, Int64)] = [
+            ("kmsg", 1, 11), ("cuse", 10, 203), ("fuse", 10, 229), ("kvm", 10, 232), ("net/tun", 10, 200),
+            ("loop-control", 10, 237),
+        ]
+        return characters.map { device($0.0, "c", $0.1, $0.2) }
+            + (0..<16).map { device("loop\($0)", "b", 7, $0) }
+    }
+
     // MARK: Namespaces
 
     private var linux: JSONValue {
         var namespaces = ["pid", "ipc", "uts", "mount", "cgroup"]
         if spec.network == .none { namespaces.append("network") }
         var linux: [String: JSONValue] = ["namespaces": .array(namespaces.map { ["type": .string($0)] })]
-        if !spec.securityInsecure {
+        if spec.securityInsecure {
+            // Nobody makes device files in a user namespace.
+            if !host.isRootless { linux["devices"] = .array(Self.insecureDevices) }
+        } else {
             linux["maskedPaths"] = [
                 "/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
                 "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",

@@ -12,36 +12,50 @@ struct CommandLookup {
     /// Used when the environment has none, as the runtimes do.
     static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-    /// How the process ends without having started; nil when the program is there.
-    func failure() -> ProcessExit? {
+    enum Result: Equatable {
+        /// The program's absolute path.
+        case found(String)
+        /// How the process ends without having started.
+        case failure(ProcessExit)
+        /// It may be there once everything is mounted.
+        case unknown
+    }
+
+    func result() -> Result {
         guard let name = spec.arguments.first, !name.isEmpty else {
-            return .notStarted(code: 127, reason: "no command specified")
+            return .failure(.notStarted(code: 127, reason: "no command specified"))
         }
-        return name.contains("/") ? failure(path: name) : failure(searching: name)
+        return name.contains("/") ? result(path: name) : result(searching: name)
     }
 
-    private func failure(path: String) -> ProcessExit? {
+    private func result(path: String) -> Result {
         let absolute = path.hasPrefix("/") ? path : spec.workingDirectory + "/" + path
-        switch look(absolute) {
-        case .executable, .unknown: return nil
-        case .missing:
-            return .notStarted(code: 127, reason: "exec: \"\(path)\": stat \(path): no such file or directory")
-        case .directory: return .notStarted(code: 126, reason: "exec: \"\(path)\": is a directory")
-        case .notExecutable: return .notStarted(code: 126, reason: "exec: \"\(path)\": permission denied")
+        func failure(_ code: Int32, _ reason: String) -> Result {
+            .failure(.notStarted(code: code, reason: "exec: \"\(path)\": \(reason)"))
+        }
+        return switch look(absolute) {
+        case .executable: .found(absolute)
+        case .unknown: .unknown
+        case .missing: failure(127, "stat \(path): no such file or directory")
+        case .directory: failure(126, "is a directory")
+        case .notExecutable: failure(126, "permission denied")
         }
     }
 
-    private func failure(searching name: String) -> ProcessExit? {
+    private func result(searching name: String) -> Result {
         let variable = spec.environment.last { $0.hasPrefix("PATH=") }
         let path = variable.map { String($0.dropFirst("PATH=".count)) } ?? Self.defaultPath
         for directory in path.split(separator: ":") {
             let absolute = directory.hasPrefix("/") ? String(directory) : spec.workingDirectory + "/" + directory
             switch look(absolute + "/" + name) {
-            case .executable, .unknown: return nil
+            case .executable: return .found(absolute + "/" + name)
+            case .unknown: return .unknown
             case .missing, .directory, .notExecutable: continue
             }
         }
-        return .notStarted(code: 127, reason: "exec: \"\(name)\": executable file not found in $PATH")
+        return .failure(
+            .notStarted(code: 127, reason: "exec: \"\(name)\": executable file not found in $PATH")
+        )
     }
 
     private enum Finding {

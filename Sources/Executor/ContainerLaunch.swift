@@ -30,8 +30,13 @@ struct ContainerLaunch: Sendable {
         reader = try RootReader(root)
         try check()
         let user = try ContainerUser(spec.user, in: reader)
-        failure = CommandLookup(root: reader, spec: spec).failure()
-        if failure != nil { return }
+        switch CommandLookup(root: reader, spec: spec).result() {
+        case .unknown: break
+        case .found(let path): try ForeignProgram(root: reader, host: runtime.host.architecture).check(path)
+        case .failure(let exit):
+            failure = exit
+            return
+        }
         missing = try Set(mountPointStubs(for: spec).flatMap { try reader.missing($0.path) })
             .sorted { $0.utf8.count > $1.utf8.count }
         try makeDirectory(scratch.appending("rootfs"))

@@ -17,6 +17,8 @@ public struct ExecutorError: Error, Sendable, CustomStringConvertible {
         public static let invalidSpec = Code("invalidSpec")
         /// The seccomp profile of the host cannot be read or understood.
         public static let invalidSeccompProfile = Code("invalidSeccompProfile")
+        /// The image's programs are for another kind of machine.
+        public static let foreignArchitecture = Code("foreignArchitecture")
         /// The sandbox around the runtime could not be made.
         public static let sandboxFailed = Code("sandboxFailed")
     }

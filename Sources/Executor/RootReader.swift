@@ -41,6 +41,15 @@ struct RootReader: Sendable {
         return try readAll(file.raw, limit: limit, path: path)
     }
 
+    /// The first bytes of the regular file at `path`; nil when there is none.
+    func head(_ path: String, count: Int) throws(SystemError) -> [UInt8]? {
+        guard try status(path)?.kind == .regular else { return nil }
+        let file = try openInRoot(root.raw, RawPath(path), [.readOnly, .nonBlocking])
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
+        defer { buffer.deallocate() }
+        return Array(buffer[..<(try readBytes(file.raw, into: buffer))])
+    }
+
     /// The paths, deepest first, that making a mount point at `path` will add to the tree.
     func missing(_ path: String) throws(SystemError) -> [String] {
         var parts = RawPath(path).components.map(\.description)

@@ -26,6 +26,9 @@ public final class FileLock: Sendable {
         self.fd = fd.shared()
     }
 
+    // Not by closing alone: a process that is started just now has a copy of the descriptor for a moment.
+    deinit { flock(fd.raw, LOCK_UN) }
+
     /// Which file is locked: another one may have taken its name since.
     public var inode: UInt64? { try? status(of: fd.raw).inode }
 }

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildDefinition
+import Content
+import GalleyTesting
+import LinuxSystem
+import OCI
+import Testing
+
+@testable import BuildOps
+
+/// SSH agents, with the real programs.
+@Suite(.enabled(if: TestInstallation.hasProgram("ssh-agent") && TestInstallation.hasProgram("ssh-keygen")))
+struct AgentTests {
+    private let directory: ScratchDirectory
+
+    init() async throws {
+        directory = try ScratchDirectory()
+        try await runScript(
+            "ssh-keygen -q -t ed25519 -N '' -C one -f one; ssh-keygen -q -t ed25519 -N '' -C two -f two; "
+                + "ssh-keygen -q -t ed25519 -N secret -C three -f locked; echo no key > text; chmod 600 text",
+            directory: directory.path
+        )
+    }
+
+    private func agents(_ keys: [String], id: String = "default") throws -> AgentSockets {
+        try AgentSockets(
+            [AgentSource(id: id, paths: keys.map(directory.file))],
+            directory: directory.file("agents"),
+            searchPath: ["/usr/bin"]
+        )
+    }
+
+    private func list(_ socket: RawPath) async throws -> String {
+        try await runScript("SSH_AUTH_SOCK='\(socket)' ssh-add -l | cut -d ' ' -f 3 | sort | tr '\\n' ' '")
+    }
+
+    @Test func keysGetAnAgentThatEndsWithTheBuild() async throws {
+        let agents = try agents(["one", "two"])
+        let address = try #require(try await agents.agent("default"))
+        #expect(try await list(address.socket) == "one two ")
+        #expect(try await agents.agent("default")?.socket == address.socket)
+        #expect(try await agents.agent("other") == nil)
+        await agents.close()
+        #expect(try await runScript("SSH_AUTH_SOCK='\(address.socket)' ssh-add -l >/dev/null 2>&1 || echo $?") == "2\n")
+    }
+
+    @Test(arguments: ["locked", "text"]) func unusableKeys(key: String) async throws {
+        let agents = try agents([key])
+        let error = await #expect(throws: BuildOpsError.self) { try await agents.agent("default") }
+        #expect(error?.message.hasSuffix("ssh-add cannot add \(directory.file(key))") == true)
+        await agents.close()
+    }
+
+    @Test func unusableSources() throws {
+        #expect(throws: BuildOpsError.self) { try agents(["none"]) }
+        let socket = try open(directory.path, [.directory])
+        let listener = try listenUnixSocket(at: socket.raw, "socket").shared()
+        defer { withExtendedLifetime(listener) {} }
+        _ = try agents(["socket"])
+        #expect(throws: BuildOpsError.self) { try agents(["socket", "one"]) }
+        #expect(throws: BuildOpsError.self) { try agents(["socket", "socket"]) }
+        let raw = AgentSource(id: "x", paths: [directory.file("one")], isRaw: true)
+        #expect(throws: BuildOpsError.self) { try AgentSockets([raw], directory: "/x", searchPath: []) }
+        let twice = [AgentSource(id: "x", paths: []), AgentSource(id: "x", paths: [])]
+        #expect(throws: BuildOpsError.self) { try AgentSockets(twice, directory: "/x", searchPath: []) }
+    }
+
+    @Test("a proxy lists and signs, and refuses everything else")
+    func proxy() async throws {
+        let agents = try agents(["one"])
+        let address = try #require(try await agents.agent("default"))
+        let place = directory.file("proxy")
+        try makeDirectory(place)
+        let proxy = try AgentProxy(address, in: place, permissions: 0o640, owner: (0, 12))
+        proxy.start()
+        #expect(try await list(proxy.socket) == "one ")
+        let status = try status(at: workingDirectory, proxy.socket)
+        #expect((status.permissions, status.uid, status.gid) == (0o640, 0, 12))
+        let script = """
+            export SSH_AUTH_SOCK='\(proxy.socket)'
+            echo text | ssh-keygen -q -Y sign -f one.pub -n test 2>/dev/null | head -1
+            ssh-add -D >/dev/null 2>&1 || echo refused
+            ssh-add two >/dev/null 2>&1 || echo refused
+            """
+        #expect(
+            try await runScript(script, directory: directory.path)
+                == "-----BEGIN SSH SIGNATURE-----\nrefused\nrefused\n"
+        )
+        #expect(try await list(proxy.socket) == "one ")
+        proxy.stop()
+        #expect(try await runScript("SSH_AUTH_SOCK='\(proxy.socket)' ssh-add -l >/dev/null 2>&1 || echo $?") == "2\n")
+        await agents.close()
+    }
+
+    @Test(
+        "hostile requests end the connection or are refused",
+        arguments: [
+            [0xff, 0xff, 0xff, 0xff, 11], [0, 0, 0, 0], [0, 0, 0, 1],
+        ] as [[UInt8]]
+    )
+    func hostile(bytes: [UInt8]) async throws {
+        let agents = try agents(["one"])
+        let address = try #require(try await agents.agent("default"))
+        let place = directory.file("proxy")
+        try makeDirectory(place)
+        let proxy = try AgentProxy(address, in: place, permissions: 0o600, owner: (0, 0))
+        proxy.start()
+        let answer = try await blocking {
+            let client = try connectUnixSocket(proxy.socket)
+            try writeBytes(client.raw, bytes)
+            shutDownSocketWriting(client.raw)
+            // A connection that ends with unread bytes may also be told as reset.
+            return (try? readAll(client.raw)) ?? []
+        }
+        #expect(answer == [])
+        #expect(try await list(proxy.socket) == "one ")
+        proxy.stop()
+        await agents.close()
+    }
+
+    @Test("a command talks to the agent as its user", .enabled(if: ExecKitchen.isPossible), arguments: ["", "cook"])
+    func command(user: String) async throws {
+        let kitchen = try ExecKitchen()
+        let agents = try agents(["one"])
+        kitchen.provide(agents: agents)
+        let id: UInt32 = user.isEmpty ? 0 : 1000
+        // Asks for the list: a message of one byte, type 11. The answer's type is 12, with one key.
+        let script = "echo $SSH_AUTH_SOCK; stat -c %a:%u $SSH_AUTH_SOCK; test -S $SSH_AUTH_SOCK && echo socket"
+        let mount = ExecMount(.ssh(SSHMount(uid: id)), target: "/run/buildkit/ssh_agent.0", readOnly: true)
+        let (layers, output) = try await kitchen.run(script, [mount]) { $0.user = user }
+        #expect(output == "/run/buildkit/ssh_agent.0\n600:\(id)\nsocket\n")
+        #expect(try kitchen.added(layers) == [])
+        await agents.close()
+    }
+
+    @Test("an agent that nobody gave", .enabled(if: ExecKitchen.isPossible)) func missing() async throws {
+        let kitchen = try ExecKitchen()
+        let optional = ExecMount(.ssh(SSHMount()), target: "/s", readOnly: true)
+        #expect(
+            try await kitchen.run("echo ${SSH_AUTH_SOCK-unset}; ls -d /s 2>/dev/null || true", [optional]).output
+                == "unset\n"
+        )
+        let required = ExecMount(.ssh(SSHMount(id: "work", isRequired: true)), target: "/s", readOnly: true)
+        let error = await #expect(throws: BuildOpsError.self) { try await kitchen.run("true", [required]) }
+        #expect(error?.message == "unset ssh forward key work")
+        #expect(error?.nextStep == "give the build an SSH agent: --ssh work=SOCKET")
+    }
+}
