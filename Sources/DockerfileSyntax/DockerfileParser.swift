@@ -131,6 +131,7 @@ struct DockerfileParser {
 
     private mutating func readDirectives() {
         var seen: Set<String> = []
+        let first = line
         while line <= source.lineCount, let (name, value) = DirectiveLine.parse(trimmingSpaceAtStart(slice(line))),
             DirectiveLine.names.contains(name)
         {
@@ -160,6 +161,13 @@ struct DockerfileParser {
         for (name, value) in DirectiveLine.scan(source) {
             if name == "syntax" { directives.syntax = word(value) }
             if name == "check" { directives.check = word(value) }
+        }
+        // An indented one is a directive for who reads instructions only: it says nothing, like a comment.
+        for number in first..<line {
+            let known = [directives.syntax, directives.check, directives.escape].contains {
+                $0?.range.start.line == number
+            }
+            if !known, let comment = comment(slice(number)) { comments.append(comment) }
         }
     }
 
