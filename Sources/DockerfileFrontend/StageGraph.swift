@@ -308,7 +308,7 @@ struct StageGraph {
         } catch {
             throw LoweringFailure(
                 withSuggestion(
-                    "\"\(word.text)\" is neither a stage nor an image: \(error.message)",
+                    "failed to parse stage name \"\(word.text)\": \(error.message)",
                     for: name,
                     among: stageNames
                 ),

@@ -43,7 +43,7 @@ import Testing
         ),
         Mistake(
             "FROM alpine AS builder\nFROM alpine\nCOPY --from=Buidler /x /",
-            "3:13: \"Buidler\" is neither a stage nor an image: invalid reference format: \"Buidler\": "
+            "3:13: failed to parse stage name \"Buidler\": invalid reference format: \"Buidler\": "
                 + "repository name must be lowercase (did you mean builder?)"
         ),
         Mistake("FROM $NOTHING", "1:6: base name ($NOTHING) should not be blank"),
