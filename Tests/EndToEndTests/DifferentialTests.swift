@@ -93,6 +93,11 @@ struct Tolerance {
         difference.name == name && (self.test == nil || self.test == test)
     }
 
+    private static let madeDirectories =
+        "buildah leaves directories that a copy makes for itself at 755; in BuildKit they too get the bits of --chmod"
+    private static let linkedDestination =
+        "buildah replaces a symlink that a COPY names; BuildKit writes to what it points to"
+
     static let table = [
         Tolerance("Labels.io.buildah.version", because: "buildah signs its images"),
         Tolerance("/etc/resolv.conf", because: "buildah's chroot isolation leaves its mount point; the base has none"),
@@ -112,5 +117,25 @@ struct Tolerance {
             because: "buildah puts /bin/sh before a CMD in shell form although SHELL names another shell"
         ),
         Tolerance("/v 3", in: "volume", because: "buildah makes the directory of a volume; BuildKit does not"),
+        Tolerance(
+            "/x/in",
+            in: "add-tar-chown",
+            because: "buildah keeps the owners of an archive although ADD names one; BuildKit gives them to all of it"
+        ),
+        Tolerance("/t", in: "copy-chmod-numbers", because: madeDirectories),
+        Tolerance("/t", in: "copy-chmod-and-chown", because: madeDirectories),
+        Tolerance("/n", in: "copy-chmod-and-chown", because: madeDirectories),
+        Tolerance(
+            "/t/shared",
+            in: "copy-directory-modes",
+            because: "buildah takes setgid off a directory that COPY brings; BuildKit keeps all twelve bits"
+        ),
+        Tolerance("/l", in: "copy-over-link-to-file", because: linkedDestination),
+        Tolerance("/t/f", in: "copy-over-link-to-file", because: linkedDestination),
+        Tolerance(
+            "WorkingDir",
+            in: "workdir-dots",
+            because: "buildah writes WORKDIR down as it stands; BuildKit cleans it"
+        ),
     ]
 }

@@ -1,0 +1,1 @@
+tar cf tree/a.tar tree/f; gzip -n tree/sub/g

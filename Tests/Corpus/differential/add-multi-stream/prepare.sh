@@ -1,0 +1,1 @@
+for n in a:gzip:gz b:bzip2:bz2 c:xz:xz; do IFS=: read name tool end <<< $n; seq 1 9000 > $name; tar --owner=0 --group=0 -cf $name.tar $name; head -c 5000 $name.tar | $tool > $name.$end; tail -c +5001 $name.tar | $tool >> $name.$end; rm $name $name.tar; done

@@ -1,0 +1,1 @@
+for f in gnu pax; do d=$f/$(printf 'd%.0s' $(seq 120))/$(printf 'e%.0s' $(seq 120)); mkdir -p $d; echo $f > $d/$(printf 'f%.0s' $(seq 150)); ln -s $d $f/link; tar --owner=0 --group=0 --format=$f -cf $f.tar $f; rm -r $f; done

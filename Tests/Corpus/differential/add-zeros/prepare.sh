@@ -1,0 +1,1 @@
+head -c 20480 /dev/zero > zeros

@@ -1,0 +1,1 @@
+mkdir dir; ln -s /a abs; ln -s /tree/f dir/abs

@@ -1,0 +1,1 @@
+ln -s f tree/l; ln tree/f tree/hard

@@ -1,0 +1,1 @@
+mkdir tree; echo f > tree/f; mkfifo -m 640 tree/pipe

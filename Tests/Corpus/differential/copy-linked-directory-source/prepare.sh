@@ -1,0 +1,1 @@
+ln -s tree l; ln -s l chain; ln -s ../../tree up

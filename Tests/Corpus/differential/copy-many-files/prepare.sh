@@ -1,0 +1,1 @@
+mkdir tree; for i in $(seq 700); do echo $i > tree/$i; done

@@ -1,0 +1,1 @@
+mkdir tree; cd tree; echo 1 > -dash; echo 2 > 'a b  c'; echo 3 > 'quote"s'; echo 4 > "apos'trophe"; echo 5 > 'back\slash'; echo 6 > '$dollar'; echo 7 > 'star*'; echo 8 > $'new\nline'; echo 9 > 'trailing '; mkdir '#hash'; echo 10 > '#hash/!bang'; echo 11 > $'\xff\xfe'; echo 12 > .wx; echo 13 > '~'
