@@ -26,6 +26,12 @@ public struct BuildRequest: Sendable {
         case stream(SharedFD)
     }
 
+    /// What steps may do only when the request allows it; BuildKit's names.
+    public enum Entitlement: String, Hashable, Sendable {
+        case networkHost = "network.host"
+        case securityInsecure = "security.insecure"
+    }
+
     public var context: Context
     public var recipe: Recipe
     /// In the syntax of `--build-context`.
@@ -41,6 +47,11 @@ public struct BuildRequest: Sendable {
     /// One image a platform, under one name; empty builds for this machine.
     public var platforms: [Platform]
     public var network: ExecOp.Network
+    /// In the syntax of `--secret`.
+    public var secrets: [String]
+    /// In the syntax of `--ssh`.
+    public var agents: [String]
+    public var entitlements: Set<Entitlement>
     public var extraHosts: [ExecOp.HostEntry]
     public var ulimits: [ExecOp.Ulimit]
     /// Bytes of /dev/shm.
@@ -67,6 +78,9 @@ public struct BuildRequest: Sendable {
         pulls = false
         platforms = []
         network = .unset
+        secrets = []
+        agents = []
+        entitlements = []
         extraHosts = []
         ulimits = []
         outputs = []

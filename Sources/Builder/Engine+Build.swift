@@ -22,17 +22,16 @@ extension Engine {
     /// cache, whatever happens to others.
     /// - Throws: `UserFacingError`, `CancellationError`.
     public func build(_ request: BuildRequest, events sink: any SolverEventSink) async throws -> BuildResult {
-        let events = StepEvents(sink: sink)
         do {
-            let outputs = try BuildOutputs(request)
-            try outputs.check(platforms: request.platforms)
-            let contexts = try await contexts(request, events)
-            let plan = try await plan(request, contexts, events)
-            for warning in plan.warnings { sink.send(.warning(nil, warning)) }
-            let layers = try await solve(plan, contexts.environment, events)
-            var result = try await export(plan, layers, outputs, events)
-            result.warnings = plan.warnings
-            return result
+            let provisions = try Provisions(request, environment: settings.environment, root: store.root)
+            let result: Result<BuildResult, any Error>
+            do {
+                result = .success(try await build(request, provisions, StepEvents(sink: sink)))
+            } catch {
+                result = .failure(error)
+            }
+            await provisions.close()
+            return try result.get()
         } catch let error as CancellationError {
             throw error
         } catch {
@@ -41,13 +40,36 @@ extension Engine {
         }
     }
 
+    private func build(
+        _ request: BuildRequest,
+        _ provisions: Provisions,
+        _ events: StepEvents
+    ) async throws -> BuildResult {
+        let outputs = try BuildOutputs(request)
+        try outputs.check(platforms: request.platforms)
+        let contexts = try await contexts(request, events, provisions)
+        let plan = try await plan(request, contexts, events)
+        for warning in plan.warnings { events.sink.send(.warning(nil, warning)) }
+        let layers = try await solve(plan, contexts.environment, events)
+        var result = try await export(plan, layers, outputs, events)
+        result.warnings = plan.warnings
+        return result
+    }
+
     // MARK: Lowering
 
     /// Finds what the request names and reads the Dockerfile.
-    func contexts(_ request: BuildRequest, _ events: StepEvents) async throws -> LoadedContexts {
+    func contexts(
+        _ request: BuildRequest,
+        _ events: StepEvents,
+        _ provisions: Provisions = Provisions()
+    ) async throws -> LoadedContexts {
         let web = WebFiles(client: WebClient(client))
         let loader = ContextLoader(request: request, store: store, events: events, web: web)
-        return try await loader.load(environment(request, web, events))
+        var environment = try environment(request, web, events)
+        environment.secrets = provisions.secrets
+        environment.agents = provisions.agents
+        return try await loader.load(environment)
     }
 
     private func plan(
@@ -61,7 +83,13 @@ extension Engine {
         var builds: [LoweredBuild] = []
         for platform in request.platforms.isEmpty ? [nil] : request.platforms.map(Optional.some) {
             lowering.platform = platform
-            builds.append(try await DockerfileFrontend.lower(dockerfile, lowering, resolver: images))
+            var build = try await DockerfileFrontend.lower(dockerfile, lowering, resolver: images)
+            if case .vertex(let id)? = build.epoch, let vertex = build.graph[id] {
+                let time = try await BuildStep(vertex, contexts.environment).modificationTime()
+                lowering.buildArguments["SOURCE_DATE_EPOCH"] = time.map(String.init) ?? ""
+                build = try await DockerfileFrontend.lower(dockerfile, lowering, resolver: images)
+            }
+            builds.append(build)
         }
         let warnings = try lintWarnings(dockerfile, request, contexts, images, events)
         return BuildPlan(dockerfile: dockerfile, builds: builds, warnings: warnings)
@@ -77,10 +105,11 @@ extension Engine {
             platform: request.platforms.first,
             showsPlatform: request.platforms.count > 1,
             networkMode: request.network,
-            allowsHostNetwork: request.network == .host,
+            allowsHostNetwork: request.network == .host || request.entitlements.contains(.networkHost),
             extraHosts: request.extraHosts,
             ulimits: request.ulimits,
             sharedMemorySize: request.sharedMemorySize,
+            allowsInsecure: request.entitlements.contains(.securityInsecure),
             context: contexts.main,
             namedContexts: contexts.named
         )

@@ -2,6 +2,7 @@
 // Copyright the Galley authors
 
 import BuildCache
+import BuildOps
 import Content
 import LinuxSystem
 import OCI
@@ -11,7 +12,8 @@ extension Engine {
     /// Removes what nothing needs: layers that neither a named image nor the build cache uses, and blobs of no image.
     ///
     /// What another process that runs now has made or looked up stays.
-    /// - Parameter all: the build cache too, and base images that builds pulled by themselves.
+    /// - Parameter all: the build cache too, with the directories of cache mounts that no step uses now, and base images
+    ///   that builds pulled by themselves.
     public func prune(all: Bool) async throws -> PruneReport {
         let store = store
         return try await blocking { try Pruning(store: store, all: all).run() }
@@ -39,6 +41,10 @@ private struct Pruning {
         let cache = store.cacheIndex
         if all {
             report.cacheRecords = try cache.removeAll()
+            for mount in try CacheMounts(store.root).removeUnused() {
+                report.cacheMounts.append(mount.id)
+                report.reclaimed += mount.size
+            }
         } else {
             for payload in try cache.payloads() { layers.formUnion(Store.layers(of: payload) ?? []) }
         }

@@ -33,6 +33,8 @@ public struct PruneReport: Sendable, Hashable {
     public var layers: Int
     public var blobs: Int
     public var cacheRecords: Int
+    /// Ids of the cache mounts whose directories were removed.
+    public var cacheMounts: [String] = []
     /// Bytes that are free now.
     public var reclaimed: Int64
 }

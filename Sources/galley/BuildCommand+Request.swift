@@ -13,6 +13,7 @@ extension BuildCommand {
         var request = BuildRequest(context: input.context, recipe: input.recipe)
         request.namedContexts = namedContexts
         try limits.refuse()
+        try access.apply(to: &request)
         request.tags = try tags.map(newName)
         request.target = target
         for text in buildArguments {

@@ -126,6 +126,7 @@ struct BuildCommand: EngineCommand {
     @Option(help: .init("How many RUN steps run at once.", value: "number"))
     var parallel: Int?
 
+    @OptionGroup var access: StepAccess
     @OptionGroup var limits: ResourceLimits
 
     @OptionGroup var calls: CallOptions

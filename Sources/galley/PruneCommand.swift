@@ -12,7 +12,7 @@ struct PruneCommand: EngineCommand {
 
     @OptionGroup var global: GlobalOptions
 
-    @Flag(name: .shortAndLong, help: "Also the build cache.")
+    @Flag(name: .shortAndLong, help: "Also the build cache and the directories of cache mounts.")
     var all = false
 
     @Flag(name: .shortAndLong, help: "Do not ask.")
@@ -31,8 +31,16 @@ struct PruneCommand: EngineCommand {
         return 0
     }
 
+    /// An id may be any text of a Dockerfile.
+    private static func printable(_ text: String) -> String {
+        String(
+            text.map { $0.isNewline || $0.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7f } ? "?" : $0 }
+        )
+    }
+
     static func text(_ report: PruneReport) -> String {
         """
+        \(report.cacheMounts.map { "Deleted cache mount: \(printable($0))\n" }.joined())\
         Deleted: \(report.layers) layers, \(report.blobs) blobs, \(report.cacheRecords) cache records
 
         Total reclaimed space: \(humanSize(report.reclaimed))
