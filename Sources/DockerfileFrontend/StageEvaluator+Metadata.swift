@@ -76,7 +76,8 @@ extension StageEvaluator {
 
     mutating func evaluateExpose(_ words: [Word]) throws(LoweringFailure) {
         var ports: [String] = []
-        for word in words {
+        // As in BuildKit, the words are sorted as they are written.
+        for word in words.sorted(by: { $0.text.utf8.lexicographicallyPrecedes($1.text.utf8) }) {
             let pieces: [String]
             do throws(ExpansionError) {
                 pieces = try expander.expandToWords(word.text, environment: plan.environment)
@@ -93,10 +94,8 @@ extension StageEvaluator {
                 }
             }
         }
-        var seen: Set<String> = []
-        ports = ports.filter { seen.insert($0).inserted }
-        draft.exposedPorts.formUnion(seen)
-        record("EXPOSE " + GoText.list(ports.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }))
+        draft.exposedPorts.formUnion(ports)
+        record("EXPOSE " + GoText.list(ports))
     }
 
     mutating func evaluateVolume(_ words: [Word]) throws(LoweringFailure) {

@@ -32,6 +32,15 @@ import Testing
         "WORKDIR w/$V", "WORKDIR /", "USER $V", "EXPOSE $V 80-82/udp", "VOLUME /$V", "STOPSIGNAL $V",
         "SHELL [\"/sh\"]", "CMD x", "CMD []", "ENTRYPOINT [\"e\"]", "HEALTHCHECK NONE", "ONBUILD RUN o $V",
         "ONBUILD COPY --from=a /o /", "MAINTAINER m", "USER ${N:?none}", "COPY --link a b",
+        "COPY --link --from=a x y", "COPY --parents a/./$V c/", "COPY --exclude=*.o --chmod=u+x . /e",
+        "ADD https://x.org/$V /w",
+        "ADD --link https://x.org/r.git#$V:s /r", "ADD --checksum=$V git@x.org:r /g", "RUN <<E\n#!/bin/sh\nE",
+        "RUN --mount=type=cache,target=$V,from=a y", "RUN --mount=target=/m,source=$V,rw z",
+        "RUN --mount=from=0,target=/n n",
+        "RUN --mount=type=secret,id=s,env=V --mount=type=ssh $V", "RUN --mount=type=tmpfs,target=/,size=1 t",
+        "RUN --mount=from=c,target=/q --mount=from=alpine,target=/q q", "ARG SOURCE_DATE_EPOCH=b",
+        "ONBUILD COPY --link p q",
+        "ONBUILD RUN --mount=from=a,target=/o o",
     ]
 
     @Test func anythingGoesOrIsExplained() async throws {
@@ -44,7 +53,14 @@ import Testing
                 text += (Self.lines.randomElement(using: &generator) ?? "") + "\n"
             }
             do {
-                check(try await lowered(text), text)
+                var request = testRequest()
+                if seed.isMultiple(of: 3) {
+                    request.namedContexts = ["a": .local(name: "n", ignorePatterns: []), "golang": .stage("c")]
+                }
+                if seed.isMultiple(of: 5) {
+                    request.namedContexts["c"] = .image(Reference(domain: "docker.io", path: "library/empty"))
+                }
+                check(try await lowered(text, request), text)
                 built += 1
             } catch let error as DockerfileDiagnostics {
                 #expect(!error.diagnostics.isEmpty, "\(text)")
@@ -69,12 +85,25 @@ import Testing
             for layer in build.layerVertices { #expect(needed.contains(layer), "\(text)") }
         }
         for vertex in build.vertices {
+            if case .exec(let op) = vertex.op { check(op, vertex, text) }
             guard case .file(let op) = vertex.op else { continue }
             for case .copy(let copy) in op.actions {
                 #expect(vertex.inputs.indices.contains(copy.input), "\(text)")
                 #expect(!op.hasBase || copy.input > 0, "\(text)")
                 #expect(copy.source.hasPrefix("/") && !copy.source.contains(".."), "\(text)")
                 #expect(copy.destination.hasPrefix("/") && !copy.destination.contains(".."), "\(text)")
+            }
+        }
+    }
+
+    private func check(_ op: ExecOp, _ vertex: BuildVertex, _ text: String) {
+        for mount in op.mounts {
+            #expect(mount.target.map { $0.hasPrefix("/") && $0 != "/" } ?? true, "\(text)")
+            var input: Int?
+            if case .bind(let number, _) = mount.source { input = number }
+            if case .cache(let cache) = mount.source { input = cache.seed?.input }
+            if let input {
+                #expect(vertex.inputs.indices.contains(input) && (op.emptyRoot || input > 0), "\(text)")
             }
         }
     }
