@@ -100,6 +100,11 @@ struct FileTransfer {
     }
 }
 
+extension [CopySource] {
+    /// The sources that are no heredocs.
+    var paths: [Word] { compactMap { if case .path(let word) = $0 { word } else { nil } } }
+}
+
 /// Where a source of COPY or ADD is.
 enum CopyLocation {
     /// In the tree that is copied from.

@@ -9,8 +9,11 @@ extension StageEvaluator {
     mutating func evaluateCopy(_ transfer: FileTransfer, _ step: StageInstruction) throws(LoweringFailure) {
         let owner = try transfer.chown.map { word throws(LoweringFailure) in try expand(word) } ?? ""
         let mode = try transfer.chmod.map { word throws(LoweringFailure) in try expand(word) } ?? ""
-        let permissions = mode.isEmpty ? nil : try FileTransfer.permissions(mode, at: transfer.chmod?.range)
+        let checksum = try transfer.checksum.map { word throws(LoweringFailure) in try expand(word) } ?? ""
+        var shown: [String] = []
+        for word in transfer.sources.paths { shown.append(try expand(word)) }
         let target = try expand(transfer.destination)
+        let permissions = mode.isEmpty ? nil : try FileTransfer.permissions(mode, at: transfer.chmod?.range)
         let destination = ContextPath.destination(target, in: workingDirectory)
         let prototype = FileCopy(
             input: 0,
@@ -21,14 +24,10 @@ extension StageEvaluator {
             destinationIsDirectory: destination.hasSuffix("/") || transfer.sources.count > 1,
             excludePatterns: transfer.excludes.map(\.text)
         )
-        var shown: [String] = []
         var locations: [(location: CopyLocation, range: SourceRange)] = []
-        for case .path(let word) in transfer.sources {
-            let source = try expand(word)
-            shown.append(source)
-            locations.append((try transfer.location(source, at: word.range), word.range))
+        for (source, text) in zip(transfer.sources.paths, shown) {
+            locations.append((try transfer.location(text, at: source.range), source.range))
         }
-        let checksum = try transfer.checksum.map { word throws(LoweringFailure) in try expand(word) } ?? ""
         if !checksum.isEmpty { try transfer.checkChecksum(locations.map(\.location)) }
         let name = namer.next(
             displayText(step.instruction.original, expander, plan.environment),
