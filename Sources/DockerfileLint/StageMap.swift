@@ -107,8 +107,9 @@ struct StageMap {
             }
         case .run(let run):
             for mount in run.mounts {
-                guard let name = mount.field("from")?.value?.text, !name.isEmpty else { continue }
-                link(name, step, to: index)
+                // As BuildKit: no source means `scratch`, and that a stage may be called.
+                let name = mount.field("from")?.value?.text ?? ""
+                link(name.isEmpty ? "scratch" : name, step, to: index)
             }
         default: break
         }
