@@ -25,7 +25,11 @@ enum ContextLocation {
         do {
             reference = try GitReference(parsing: text)
         } catch {
-            throw BuilderError(.invalidRequest, "\(what): \(withoutPassword(text)): \(error)")
+            throw BuilderError(
+                .invalidRequest,
+                "\(what): \(withoutPassword(text)): \(error)",
+                nextStep: "name what is wanted of a repository as #ref:directory, or as ?ref=...&subdir=..."
+            )
         }
         if let reference {
             self = .git(reference)

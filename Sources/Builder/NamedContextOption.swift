@@ -59,14 +59,24 @@ struct NamedContextOption {
             do {
                 return .other(.image(try Reference(reference)))
             } catch {
-                throw BuilderError(.invalidRequest, "\(what): \(error)")
+                throw BuilderError(
+                    .invalidRequest,
+                    "\(what): \(error)",
+                    nextStep: "after docker-image:// stands an image's name, as FROM has it"
+                )
             }
         }
         if let layout = text.removing(prefix: "oci-layout://") {
             return .other(try ImageLayout.contextSource(layout, name: name))
         }
         if let stage = text.removing(prefix: "target:") {
-            guard !stage.isEmpty else { throw BuilderError(.invalidRequest, "\(what): target: names no stage") }
+            guard !stage.isEmpty else {
+                throw BuilderError(
+                    .invalidRequest,
+                    "\(what): target: names no stage",
+                    nextStep: "after target: stands the name of a stage of the Dockerfile"
+                )
+            }
             return .other(.stage(stage))
         }
         switch try ContextLocation(text, what: what) {
