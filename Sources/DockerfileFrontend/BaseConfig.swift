@@ -30,7 +30,9 @@ enum BaseConfig {
         let document = image.document.objectValue ?? [:]
         config.document = .object(document.filter { imageKeys.contains($0.key) && $0.value != .null })
         let runtime = config.document["config"]?.objectValue ?? [:]
-        config.document["config"] = .object(runtime.filter { runtimeKeys.contains($0.key) && $0.value != .null })
+        config.document["config"] = .object(
+            runtime.filter { runtimeKeys.contains($0.key) && ![.null, .array([]), .object([:])].contains($0.value) }
+        )
         config.history = matched(image.history, layers: image.diffIDs.count)
         addDefaultPath(&config)
         if !config.workingDirectory.isEmpty, config.workingDirectory.utf8.first != UInt8(ascii: "/") {

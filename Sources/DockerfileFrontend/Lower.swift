@@ -129,14 +129,21 @@ private struct Lowering {
         var labels = config.labels
         for label in stages.request.labels { labels[label.key] = label.value }
         config.labels = labels
-        guard let wanted = stages.request.platform else { return config }
         var platform = config.platform
-        let isSame = platform.os == wanted.os && platform.architecture == wanted.architecture
-        platform.os = wanted.os
-        platform.architecture = wanted.architecture
-        if wanted.variant != nil || !isSame { platform.variant = wanted.variant }
-        if wanted.osVersion != nil || !isSame { platform.osVersion = wanted.osVersion }
-        config.platform = platform
+        if let wanted = stages.request.platform {
+            let isSame = platform.os == wanted.os && platform.architecture == wanted.architecture
+            platform.os = wanted.os
+            platform.architecture = wanted.architecture
+            if wanted.variant != nil || !isSame { platform.variant = wanted.variant }
+            if wanted.osVersion != nil || !isSame { platform.osVersion = wanted.osVersion }
+        }
+        // Other spellings that images have: arm64/v8, x86_64.
+        if let usual = try? Platform(platform.description) {
+            platform.os = usual.os
+            platform.architecture = usual.architecture
+            platform.variant = usual.variant
+        }
+        if platform != config.platform { config.platform = platform }
         return config
     }
 

@@ -151,4 +151,29 @@ import Testing
         #expect(try await ignoring(.stages(["B"])) == ["[b 2/3] RUN b", "[b 3/3] COPY --from=a / /"])
         #expect(try await ignoring(.all).count == 5)
     }
+
+    @Test(
+        arguments: [
+            ("arm64", "v8", "arm64", nil), ("x86_64", nil, "amd64", nil), ("arm", "7", "arm", "v7"),
+            ("riscv64", nil, "riscv64", nil),
+        ] as [(String, String?, String, String?)]
+    )
+    func platformsAreSpelledTheUsualWay(
+        _ architecture: String,
+        _ variant: String?,
+        _ expected: String,
+        _ expectedVariant: String?
+    ) async throws {
+        let base = image("base") { $0.platform = Platform(os: "linux", architecture: architecture, variant: variant) }
+        let build = try await lowered("FROM base\nRUN x", testRequest(), FakeResolver(["base:latest": base]))
+        #expect(build.config.platform == Platform(os: "linux", architecture: expected, variant: expectedVariant))
+    }
+
+    @Test func whatIsEmptyIsLeftOut() async throws {
+        let base = image("base") {
+            $0.document["config"] = ["Entrypoint": [], "OnBuild": [], "Labels": [:], "User": "u"]
+        }
+        let build = try await lowered("FROM base\nRUN x", testRequest(), FakeResolver(["base:latest": base]))
+        #expect(build.config.document["config"]?.objectValue?.keys.sorted() == ["Env", "User"])
+    }
 }
