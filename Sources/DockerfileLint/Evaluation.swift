@@ -17,6 +17,12 @@ struct Evaluation {
     private(set) var unknownImages: [String] = []
     let target: Int
     private var states: [Int: StageState] = [:]
+    /// Variables that stages took over from others, all together.
+    private var inherited = 0
+    /// Whether stages were left out because they take over more than any honest file does.
+    private(set) var isIncomplete = false
+
+    private static let mostInherited = 5_000_000
 
     init(_ dockerfile: Dockerfile, _ request: LintRequest, options: CheckOptions) {
         self.dockerfile = dockerfile
@@ -70,17 +76,13 @@ struct Evaluation {
 
     private mutating func addTriggers() {
         var done: Set<Int> = []
-        var hasAdded = true
-        // Triggers may bring in further stages.
-        while hasAdded {
-            hasAdded = false
-            for index in map.reachable(from: target).subtracting(done).sorted() {
-                done.insert(index)
-                let triggers = triggers(of: map.stages[index])
-                guard !triggers.isEmpty else { continue }
-                map.add(triggers: triggers, to: index)
-                hasAdded = true
-            }
+        var pending = [target]
+        while let index = pending.popLast() {
+            guard done.insert(index).inserted else { continue }
+            let triggers = triggers(of: map.stages[index])
+            if !triggers.isEmpty { map.add(triggers: triggers, to: index) }
+            if case .stage(let base) = map.stages[index].base { pending.append(base) }
+            pending += map.stages[index].dependencies
         }
     }
 
@@ -147,6 +149,11 @@ struct Evaluation {
 
     private mutating func visit(_ stage: MappedStage) {
         let state = initialState(stage)
+        inherited += state.variables.names.count + outlines[stage.index].arguments.count
+        guard inherited <= Self.mostInherited else {
+            isIncomplete = true
+            return
+        }
         // Taken out while the visit has them, so that nothing is copied at each change.
         var log = LintLog(CheckOptions())
         var outline = StageOutline()

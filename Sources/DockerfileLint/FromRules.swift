@@ -13,7 +13,8 @@ struct FromRules {
     func check(_ dockerfile: Dockerfile, _ log: inout LintLog) {
         checkDefaults(dockerfile, &log)
         let known = globals.known
-        for stage in dockerfile.stages { check(stage, known, &log) }
+        let candidates = known.sorted()
+        for stage in dockerfile.stages { check(stage, known, candidates, &log) }
     }
 
     /// Base names as they are when no build argument is given.
@@ -38,13 +39,13 @@ struct FromRules {
         }
     }
 
-    private func check(_ stage: StageSyntax, _ known: Set<String>, _ log: inout LintLog) {
+    private func check(_ stage: StageSyntax, _ known: Set<String>, _ candidates: [String], _ log: inout LintLog) {
         let settings = log.settings.merging(comment: stage.instruction.docComment)
         let lines = stage.instruction.lineRange
         func reportUndeclared(_ names: Set<String>) {
             for name in names.subtracting(known).sorted() {
                 let suggestion =
-                    suggest(name, among: known.sorted(), caseSensitive: true).map { " (did you mean \($0)?)" } ?? ""
+                    log.suggestion(for: name, among: candidates).map { " (did you mean \($0)?)" } ?? ""
                 log.report(
                     .undefinedArgInFrom,
                     "FROM argument '\(name)' is not declared\(suggestion)",

@@ -16,10 +16,12 @@ public func lint(_ dockerfile: Dockerfile, _ request: LintRequest) -> LintReport
     }
     var evaluation = Evaluation(dockerfile, request, options: options)
     evaluation.run()
+    var failure = options.isError ? evaluation.log.failure : nil
+    if evaluation.isIncomplete { failure = LintFailure("the stages have too many variables to be checked") }
     return LintReport(
         warnings: evaluation.log.sorted,
         omitted: evaluation.log.omitted,
-        failure: options.isError ? evaluation.log.failure : nil,
+        failure: failure,
         unknownImages: evaluation.unknownImages,
         source: dockerfile.source
     )

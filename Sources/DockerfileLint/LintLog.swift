@@ -31,6 +31,14 @@ struct LintLog {
         warnings.append(LintWarning(rule, message, lines: lines))
     }
 
+    /// The likeliest of `candidates`, when a look at them is worth it.
+    func suggestion(for name: String, among candidates: [String]) -> String? {
+        guard omitted == 0, candidates.count <= Self.mostCandidates else { return nil }
+        return suggest(name, among: candidates, caseSensitive: true)
+    }
+
+    private static let mostCandidates = 5000
+
     /// The violations in the order of their lines; those of one line in the order in which they were found.
     var sorted: [LintWarning] {
         warnings.enumerated()

@@ -93,7 +93,7 @@ struct StageVisit {
         guard state.knowsVariables else { return }
         for name in names.subtracting(state.declared).subtracting(Self.pseudoArguments).sorted() {
             let suggestion =
-                suggest(name, among: state.variables.names, caseSensitive: true).map { " (did you mean $\($0)?)" } ?? ""
+                log.suggestion(for: name, among: state.variables.names).map { " (did you mean $\($0)?)" } ?? ""
             report(.undefinedVar, "Usage of undefined variable '$\(name)'\(suggestion)")
         }
     }

@@ -238,12 +238,26 @@ import Testing
         #expect(report.checkText.utf8.count < 20 << 20)
     }
 
-    @Test func takesTimeInProportionToTheFile() throws {
-        var text = "FROM alpine AS s0\n"
-        for index in 1...2_000 { text += "FROM s\(index - 1) AS s\(index)\nENV V\(index)=$V\(index - 1) \n" }
+    /// Each is a shape that could take time or room with the square of its size. `<` is the number of a piece, `>` the
+    /// next one.
+    @Test(arguments: [
+        "FROM s< AS s>\nENV V<=$V>\n",
+        "ENV V<=1\nLABEL l=$U<\n",
+        "FROM a:${U<:-1}\n",
+        "FROM s< AS s>\nONBUILD COPY --from=s< a b\n",
+        "CMD a\n",
+        "ARG A>=$A<\n",
+    ])
+    func takesTimeInProportionToTheFile(_ piece: String) throws {
+        var text = piece.hasPrefix("FROM") || piece.hasPrefix("ARG") ? "" : "FROM a\n"
+        for number in 0..<3_000 {
+            text += piece.replacing("<", with: "\(number)").replacing(">", with: "\(number + 1)")
+        }
+        text += "FROM scratch\n"
         let clock = ContinuousClock()
         let started = clock.now
         _ = try report(text)
-        #expect(clock.now - started < .seconds(20))
+        _ = Outline(try Dockerfile(parsing: text), .forTests)
+        #expect(clock.now - started < .seconds(30))
     }
 }
