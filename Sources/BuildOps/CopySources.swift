@@ -40,7 +40,15 @@ extension SourceTree {
     /// is followed there.
     private func sources(of copy: FileCopy, pivot: String) throws -> [CopySource] {
         let pivotPath = try checkedPath(pivot)
-        let rest = try checkedPath(copy.source).components.dropFirst(pivotPath.components.count)
+        let components = try checkedPath(copy.source).components
+        guard components.starts(with: pivotPath.components) else {
+            throw BuildOpsError(
+                .invalidRequest,
+                "\"\(copy.source)\" is not below \"\(pivot)\"",
+                nextStep: "do not lead out of the directory before \"/./\" with \"..\""
+            )
+        }
+        let rest = components.dropFirst(pivotPath.components.count)
         let pattern = rest.reduce(RawPath("")) { $0.appending($1) }
         let filter = try CopyFilter(wanted: pattern.description, excluding: copy.excludePatterns)
         let isLiteral = !copy.allowsWildcards || !GlobPattern.hasWildcard(copy.source)

@@ -99,7 +99,7 @@ import Testing
                 "e", "e/f.txt", "g.txt",
             ]
         ),
-        FilterCase(source: "/**/b?", parents: "/a", expected: ["b2", "b2/c", "b2/c/bar"]),
+        FilterCase(source: "/a/**/b?", parents: "/a", expected: ["b2", "b2/c", "b2/c/bar"]),
         FilterCase(source: "/a/b/nothing*", parents: "/a/b", expected: []),
         FilterCase(source: "/none*/x", parents: "/none*", expected: ["-"]),
         // The pivot is followed; what comes behind it is not.
@@ -137,6 +137,15 @@ import Testing
             Issue.record("copied")
         } catch let error as BuildOpsError {
             #expect(error.code == .sourceMissing && error.message.contains(message), "\(error)")
+        }
+    }
+
+    @Test func sourceOutsideThePivot() async throws {
+        let kitchen = try TestKitchen()
+        let action = copying("/e", "/out/", parents: "/a")
+        let context = try kitchen.context(Self.tree)
+        await #expect(throws: BuildOpsError.self) {
+            try await kitchen.run([action], base: try kitchen.stage(""), source: context)
         }
     }
 

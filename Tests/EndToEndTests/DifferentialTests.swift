@@ -132,10 +132,5 @@ struct Tolerance {
         ),
         Tolerance("/l", in: "copy-over-link-to-file", because: linkedDestination),
         Tolerance("/t/f", in: "copy-over-link-to-file", because: linkedDestination),
-        Tolerance(
-            "WorkingDir",
-            in: "workdir-dots",
-            because: "buildah writes WORKDIR down as it stands; BuildKit cleans it"
-        ),
     ]
 }
