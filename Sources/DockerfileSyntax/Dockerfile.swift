@@ -104,10 +104,16 @@ extension StageSyntax {
     /// The rest of the comment line that starts with `name`.
     static func description(of name: String?, in comment: String?) -> String? {
         guard let name, let comment else { return nil }
-        for line in comment.utf8.split(separator: UInt8(ascii: "\n")) where line.starts(with: Array("\(name) ".utf8)) {
-            return String(decoding: line.dropFirst(name.utf8.count + 1), as: UTF8.self)
+        let prefix = Array("\(name) ".utf8)
+        var rest = comment.utf8[...]
+        while true {
+            if rest.starts(with: prefix) {
+                let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+                return String(decoding: line.dropFirst(prefix.count), as: UTF8.self)
+            }
+            guard let end = rest.firstIndex(of: UInt8(ascii: "\n")) else { return nil }
+            rest = rest[rest.index(after: end)...]
         }
-        return nil
     }
 }
 

@@ -65,12 +65,14 @@ struct InstructionHead {
             if value == nil { name.append(byte) } else { value?.append(byte) }
         }
         if name.elementsEqual("--".utf8), value == nil { return nil }
+        let text = value.map { String(decoding: $0, as: UTF8.self) }
         return FlagWord(
             name: String(decoding: name.dropFirst(2), as: UTF8.self),
-            value: value.map { String(decoding: $0, as: UTF8.self) },
+            value: text,
             range: start..<index,
             valueRange: (value == nil ? index : valueStart)..<index,
-            isVerbatim: isVerbatim
+            // Bytes that are no UTF-8 are more in the text than in the file.
+            isVerbatim: isVerbatim && text?.utf8.count == value?.count
         )
     }
 }

@@ -11,15 +11,16 @@ struct SubstitutionPattern {
         case star
     }
 
-    /// Steps that one substitution may take; an honest one takes a few thousand.
+    /// Steps that the substitutions of one word may take; an honest one takes a few thousand.
     private static let mostSteps = 4_000_000
 
     private let tokens: [Token]
     /// The tokens are those of the reversed pattern, for reversed values.
     private let matchesBackwards: Bool
-    private var steps = 0
+    /// Steps taken so far, by all the substitutions of a word.
+    private(set) var steps: Int
 
-    init(_ text: String, matchesBackwards: Bool = false) throws(ExpansionError) {
+    init(_ text: String, matchesBackwards: Bool = false, steps: Int) throws(ExpansionError) {
         var tokens: [Token] = []
         let pattern = matchesBackwards ? Self.reversed(text) : Array(text.unicodeScalars)
         var scalars = pattern[...]
@@ -43,6 +44,7 @@ struct SubstitutionPattern {
         }
         self.tokens = tokens
         self.matchesBackwards = matchesBackwards
+        self.steps = steps
     }
 
     /// The pattern from its end, escapes still in front of what they escape.
@@ -75,7 +77,7 @@ struct SubstitutionPattern {
         limit: Int
     ) throws(ExpansionError) -> String {
         let scalars = Array(value.unicodeScalars)
-        let template = Array(replacement.unicodeScalars)
+        let template = Self.template(replacement, isTemplate: all)
         var result = ""
         var index = 0
         var lastEnd = -1
@@ -87,11 +89,7 @@ struct SubstitutionPattern {
                 index += 1
                 continue
             }
-            if all {
-                Self.append(template, to: &result, match: scalars[index..<index + length])
-            } else {
-                result += replacement
-            }
+            for part in template { result += part ?? Self.text(scalars[index..<index + length]) }
             guard result.utf8.count <= limit else {
                 throw ExpansionError(.limit, "the substitution makes more than \(limit >> 20) MiB")
             }
@@ -103,36 +101,39 @@ struct SubstitutionPattern {
         return result
     }
 
-    /// Appends the replacement of one of all matches.
+    /// The parts of a replacement, nil for the match itself.
     ///
-    /// As in BuildKit it is a template there: `$0` is the match, every other `$name` nothing, `$$` a dollar.
-    private static func append(
-        _ template: [Unicode.Scalar],
-        to result: inout String,
-        match: ArraySlice<Unicode.Scalar>
-    ) {
-        var rest = template[...]
+    /// As in BuildKit the replacement of all matches is a template: `$0` is the match, every other `$name` nothing,
+    /// `$$` a dollar.
+    private static func template(_ replacement: String, isTemplate: Bool) -> [String?] {
+        guard isTemplate, replacement.utf8.contains(UInt8(ascii: "$")) else { return [replacement] }
+        var parts: [String?] = []
+        var literal = String.UnicodeScalarView()
+        var rest = replacement.unicodeScalars[...]
         while let scalar = rest.popFirst() {
             guard scalar == "$", let next = rest.first else {
-                result.unicodeScalars.append(scalar)
+                literal.append(scalar)
                 continue
             }
             if next == "$" {
                 rest.removeFirst()
-                result.unicodeScalars.append("$")
+                literal.append("$")
                 continue
             }
             let isBraced = next == "{"
-            let name = rest.dropFirst(isBraced ? 1 : 0).prefix {
-                $0 == "_" || $0.properties.numericType == .decimal || isLetter($0)
-            }
-            if name.isEmpty || isBraced && rest.dropFirst(name.count + 1).first != "}" {
-                result.unicodeScalars.append("$")
+            let body = rest.dropFirst(isBraced ? 1 : 0)
+            let name = body.prefix { $0 == "_" || $0.properties.generalCategory == .decimalNumber || isLetter($0) }
+            if name.isEmpty || isBraced && body[name.endIndex...].first != "}" {
+                literal.append("$")
                 continue
             }
-            rest = rest.dropFirst(name.count + (isBraced ? 2 : 0))
-            if name.elementsEqual(["0"]) { result.unicodeScalars.append(contentsOf: match) }
+            rest = body[name.endIndex...].dropFirst(isBraced ? 1 : 0)
+            if name.elementsEqual(["0"]) {
+                parts += [String(literal), nil]
+                literal.removeAll()
+            }
         }
+        return parts + [String(literal)]
     }
 
     private static func isLetter(_ scalar: Unicode.Scalar) -> Bool {
@@ -170,7 +171,7 @@ struct SubstitutionPattern {
             index += 1
             steps += active.count + 1
             guard steps <= Self.mostSteps else {
-                throw ExpansionError(.limit, "the substitution takes more than \(Self.mostSteps) steps")
+                throw ExpansionError(.limit, "the substitutions of a word take more than \(Self.mostSteps) steps")
             }
             var next: [Int] = []
             for position in active where position < tokens.count {

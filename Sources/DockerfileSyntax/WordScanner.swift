@@ -15,6 +15,7 @@ struct WordScanner<Environment: VariableLookup> {
     private let environment: Environment
     private var depth = 0
     private var growth = 0
+    private var steps = 0
     private var used: Set<String> = []
     private var unset: Set<String> = []
     private var splitter = WordSplitter()
@@ -237,7 +238,12 @@ struct WordScanner<Environment: VariableLookup> {
         let longest = word.first == modifier
         if longest { word.removeFirst() }
         let isSuffix = modifier == UInt8(ascii: "%")
-        var pattern = try SubstitutionPattern(String(decoding: word, as: UTF8.self), matchesBackwards: isSuffix)
+        var pattern = try SubstitutionPattern(
+            String(decoding: word, as: UTF8.self),
+            matchesBackwards: isSuffix,
+            steps: steps
+        )
+        defer { steps = pattern.steps }
         return try grown(try pattern.trimming(value ?? "", longest: longest))
     }
 
@@ -258,7 +264,8 @@ struct WordScanner<Environment: VariableLookup> {
             // One slash, as BuildKit prints it.
             return Array("${\(name)/".utf8) + word + [slash] + replacement + [UInt8(ascii: "}")]
         }
-        var pattern = try SubstitutionPattern(String(decoding: word, as: UTF8.self))
+        var pattern = try SubstitutionPattern(String(decoding: word, as: UTF8.self), steps: steps)
+        defer { steps = pattern.steps }
         return try grown(
             try pattern.replacing(
                 in: value ?? "",
