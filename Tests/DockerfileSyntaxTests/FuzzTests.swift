@@ -86,6 +86,47 @@ struct SeededRandom: RandomNumberGenerator {
         }
     }
 
+    /// What skips a directory must ignore all that could be below it.
+    @Test func mutatedPatterns() {
+        var random = SeededRandom(seed: 5)
+        let pieces = [
+            "a", "b", "/", "*", "**", "?", "[", "]", "^", "-", "!", "\\", "\n", " ", ".", "..", "é", "**/", "|",
+        ]
+        var skipped = 0
+        for _ in 0..<8_000 {
+            func text(_ most: Int) -> String {
+                (0..<Int.random(in: 0...most, using: &random)).map { _ in pieces.randomElement(using: &random) ?? "" }
+                    .joined()
+            }
+            let pattern = text(10)
+            let path = text(6)
+            if let glob = try? GlobPattern(pattern) { _ = glob.matches(path) }
+            guard let file = try? IgnoreFile(parsing: pattern), let matcher = try? IgnoreMatcher(file.patterns) else {
+                continue
+            }
+            let isIgnored = matcher.isIgnored(path)
+            guard !path.isEmpty, !path.contains("//"), !path.hasSuffix("/"), matcher.canSkipDirectory(path) else {
+                continue
+            }
+            skipped += 1
+            #expect(isIgnored && matcher.isIgnored(path + "/a/b"), "\(pattern.debugDescription) \(path)")
+        }
+        #expect(skipped > 100)
+    }
+
+    @Test func mutatedReferences() {
+        var random = SeededRandom(seed: 9)
+        let pieces = [
+            "git@", "https://", "ssh://", "a.b", ":", "/", ".git", "#", "?", "=", "&", "ref", "%2F", "%", "@", "é",
+        ]
+        for _ in 0..<8_000 {
+            let text = (0..<Int.random(in: 0...10, using: &random)).map { _ in
+                pieces.randomElement(using: &random) ?? ""
+            }.joined()
+            _ = try? GitReference(parsing: text)
+        }
+    }
+
     @Test func limitsHeredocs() {
         let text =
             "FROM x\nRUN " + String(repeating: "<<E ", count: 5000) + "\n" + String(repeating: "E\n", count: 5000)
