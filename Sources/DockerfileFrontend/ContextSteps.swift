@@ -8,7 +8,7 @@ import Solver
 /// The steps that stand for contexts, each narrowed to what is read of it.
 struct ContextSteps {
     private let request: LoweringRequest
-    private let contexts: NamedContexts
+    let contexts: NamedContexts
     private let paths: [String?: [String]]
 
     /// - Parameter paths: what steps read, by context; nil is the build context.
@@ -70,10 +70,13 @@ struct ContextSteps {
         let sorted = relative.contains([]) ? [] : relative.sorted { $0.lexicographicallyPrecedes($1) }
         return sorted.map { String(decoding: $0, as: UTF8.self) }
     }
+}
 
-    /// What the step is called that brings an image which a context names.
-    static func imageName(_ key: ImageKey, context: String) -> String {
-        "[context \(context)] " + (key.layout == nil ? key.reference.familiar : "OCI load from client")
+extension NamedContexts {
+    /// What the step is called that brings the image which the context names.
+    func imageName(_ context: String) -> String {
+        guard case .image(let reference)? = self[context] else { return "[context \(context)] OCI load from client" }
+        return "[context \(context)] \(reference.familiar)"
     }
 }
 

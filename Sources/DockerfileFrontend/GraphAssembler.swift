@@ -144,7 +144,7 @@ struct GraphAssembler {
         case .origin(.stage(let index)): return results[index] ?? emptyTree()
         case .origin(.image(let key, let context)):
             let name =
-                context.map { ContextSteps.imageName(key, context: $0) }
+                context.map { contexts.contexts.imageName($0) }
                 ?? "FROM " + (images[key].map { $0.displayName(for: key) } ?? key.reference.description)
             return addImage(key, .init(name: name)) ?? emptyTree()
         case .origin(.empty): return emptyTree()

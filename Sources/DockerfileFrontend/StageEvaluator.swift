@@ -74,7 +74,7 @@ struct StageEvaluator {
         draft = ConfigDraft(config)
         if let image, case .image(let key) = node.base, !image.config.diffIDs.isEmpty {
             let name =
-                node.baseContext.map { ContextSteps.imageName(key, context: $0) }
+                node.baseContext.map { stages.contexts.imageName($0) }
                 ?? namer.next("FROM " + image.displayName(for: key))
             plan.baseMetadata = metadata(name, node)
         }

@@ -10,6 +10,8 @@ struct StageBase {
     /// The named context that stands in for it.
     var context: String?
     var counts: Bool
+    /// The earlier stage that FROM names, replaced or not: its triggers are the child's.
+    var parent: Int?
 
     init(_ tree: StageNode.Base, context: String? = nil, counts: Bool = false) {
         self.tree = tree
@@ -46,7 +48,9 @@ extension StageGraph {
             )
         }
         if let earlier = named[name]?.last(where: { $0 < stage.index }) {
-            return try replacement(ofStage: syntax[earlier]) ?? StageBase(.stage(earlier))
+            var base = try replacement(ofStage: syntax[earlier]) ?? StageBase(.stage(earlier))
+            base.parent = earlier
+            return base
         }
         if name == "scratch" { return StageBase(.scratch) }
         let reference: Reference

@@ -127,17 +127,7 @@ struct StageGraph {
             try findBase(of: stage, platform: wanted)
         }
         var steps: [StageInstruction] = []
-        if let base, case .stage(let parent) = base.tree, base.context == nil {
-            steps += syntax[parent].instructions.compactMap { instruction in
-                guard case .onbuild(let onbuild) = instruction.kind else { return nil }
-                guard let trigger = onbuild.instruction else {
-                    let reason = onbuild.problem?.message ?? "not an instruction"
-                    log.report(LoweringFailure("failed to parse onbuild trigger: \(reason)"), at: instruction.range)
-                    return nil
-                }
-                return StageInstruction(trigger, isTrigger: true)
-            }
-        }
+        if let parent = base?.parent { steps += triggers(of: syntax[parent], &log) }
         steps += stage.instructions.map { StageInstruction($0) }
         steps = steps.map { resolveSources($0, &log) }
         for step in steps { check(step, &log) }
@@ -149,15 +139,12 @@ struct StageGraph {
         var steps: [StageInstruction] = []
         for instruction in stage.instructions {
             guard case .onbuild(let onbuild) = instruction.kind else { continue }
-            let trigger: Instruction? = onbuild.instruction
-            if let trigger {
+            if let trigger = onbuild.instruction {
                 steps.append(StageInstruction(trigger, isTrigger: true))
             } else {
                 // Only a child has to know why.
-                let parsed = log.attempt(at: instruction.range) { () throws(LoweringFailure) in
-                    try OnBuildTriggers.parse([onbuild.text], at: instruction.range, image: stage.name ?? "this stage")
-                }
-                steps += parsed ?? []
+                let failure = LoweringFailure(onbuild.problem?.message ?? "not an instruction: \(onbuild.text)")
+                log.report(failure, at: instruction.range)
             }
         }
         return steps
