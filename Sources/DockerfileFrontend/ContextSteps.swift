@@ -50,6 +50,14 @@ struct ContextSteps {
         }
     }
 
+    /// Adds what the context's time is asked of: for an archive, what brings it.
+    func addTimeSource(_ name: String?, to graph: inout BuildGraph) -> VertexID? {
+        guard case .archive(let op)? = name.map({ contexts[$0] }) ?? request.context else {
+            return add(name, to: &graph)
+        }
+        return graph.add(.http(op), metadata: .init(name: httpName(name, op)))
+    }
+
     private func httpName(_ name: String?, _ op: HTTPOp) -> String {
         name.map { "[context \($0)] \(op.url)" } ?? "[internal] load remote build context"
     }

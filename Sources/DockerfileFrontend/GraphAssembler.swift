@@ -24,6 +24,9 @@ struct GraphAssembler {
     /// Adds a step of its own.
     mutating func add(_ op: BuildOp, named name: String) -> VertexID { graph.add(op, metadata: .init(name: name)) }
 
+    /// What a context's time is asked of.
+    mutating func addTimeSource(of context: String?) -> VertexID? { contexts.addTimeSource(context, to: &graph) }
+
     /// What stands for a context.
     mutating func addContext(_ name: String?) -> VertexID {
         if let known = contextSteps[name] { return known }

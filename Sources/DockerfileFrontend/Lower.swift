@@ -114,7 +114,7 @@ private struct Lowering {
         switch stages.global.epoch {
         case nil, .timeless: nil
         case .seconds(let seconds): .seconds(seconds)
-        case .context(let name): .vertex(assembler.addContext(name))
+        case .context(let name): assembler.addTimeSource(of: name).map { .vertex($0) }
         case .remote(let op, let name): .vertex(assembler.add(op, named: name))
         }
     }

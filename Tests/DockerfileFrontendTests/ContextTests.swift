@@ -243,6 +243,22 @@ import Testing
         #expect(try build.exec("RUN x").environment == ["PATH=/usr/bin:/bin"])
     }
 
+    @Test func theTimeOfAnArchiveIsThatOfItsFile() async throws {
+        let build = try await lowered(
+            "ARG SOURCE_DATE_EPOCH=context\nFROM scratch\nCOPY a /",
+            testRequest { $0.context = .archive(Self.file) }
+        )
+        #expect(build.epoch == .vertex(try build.vertex("load remote build context").id))
+        #expect(build.context == (try build.vertex("copy /context").id))
+        let unused = try await lowered(
+            "ARG SOURCE_DATE_EPOCH=context\nFROM scratch",
+            testRequest { $0.context = .git(Self.repository) }
+        )
+        #expect(unused.epoch == .vertex(try unused.vertex("git source").id))
+        #expect(unused.context == nil)
+        #expect(unused.result == nil)
+    }
+
     @Test func aDirectoryHasNoTime() async throws {
         let build = try await lowered("ARG SOURCE_DATE_EPOCH=context\nFROM alpine\nARG SOURCE_DATE_EPOCH\nRUN x")
         #expect(build.epoch == nil)
