@@ -6,7 +6,7 @@ struct WordScanner<Environment: VariableLookup> {
     /// Deeper `${a:-${b:-...}}` is refused rather than risking the stack.
     private static var deepestNesting: Int { 100 }
     /// Bytes that variables may add to one word.
-    private static var largestGrowth: Int { 16 << 20 }
+    private static var largestGrowth: Int { 4 << 20 }
 
     private let bytes: [UInt8]
     private var index = 0
