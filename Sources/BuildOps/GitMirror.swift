@@ -165,19 +165,14 @@ struct GitMirror: Sendable {
 }
 
 /// Removes the repositories that no build uses now; what was fetched is fetched again when it is needed. Blocks.
-///
-/// - Returns: how many were removed.
-public func removeGitMirrors(in root: StoreRoot) throws -> Int {
+public func removeGitMirrors(in root: StoreRoot) throws {
     let directory = root.path.appending("git")
-    guard let fd = try? open(directory, [.directory]) else { return 0 }
-    var count = 0
+    guard let fd = try? open(directory, [.directory]) else { return }
     for entry in try readDirectory(fd.raw) {
         let name = entry.name.description
         guard name.hasSuffix(".git"),
             let lock = try FileLock(trying: directory.appending(String(name.dropLast(4)) + ".lock"))
         else { continue }
         try withExtendedLifetime(lock) { try removeTree(at: fd.raw, entry.name) }
-        count += 1
     }
-    return count
 }

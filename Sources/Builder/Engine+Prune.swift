@@ -41,6 +41,7 @@ private struct Pruning {
         let cache = store.cacheIndex
         if all {
             report.cacheRecords = try cache.removeAll()
+            try removeGitMirrors(in: store.root)
             for mount in try CacheMounts(store.root).removeUnused() {
                 report.cacheMounts.append(mount.id)
                 report.reclaimed += mount.size

@@ -34,13 +34,6 @@ public struct EngineSettings: Sendable {
         self.root = RawPath(try absolutePath(path))
         registries = RegistryHosts()
         self.environment = environment
-        if let problem = ProxySettings.problem(in: environment) {
-            throw BuilderError(
-                .configuration,
-                problem,
-                nextStep: "use the form http://[user:password@]host:port, or unset the variable"
-            )
-        }
         if let configuration {
             try read(configuration, required: true)
         } else {

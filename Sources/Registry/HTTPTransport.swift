@@ -83,7 +83,7 @@ final class HTTPTransport: Sendable {
         case .stream(let pipe): request.body = .stream(pipe, length: .unknown)
         }
         if exchange.address.scheme == .https { request.tlsConfiguration = try configuration(tls) }
-        let client = try client(through: proxies.server(for: exchange.address))
+        let client = try client(through: try proxies.server(for: exchange.address))
         do {
             let response = try await client.execute(request, deadline: .distantFuture)
             return HTTPAnswer(status: Int(response.status.code), headers: response.headers, body: response.body)

@@ -4,6 +4,8 @@
 import Glibc
 
 /// Which requests go through a proxy, as `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say, in upper or lower case.
+///
+/// An http proxy is asked to connect (CONNECT), for plain http as for https.
 public struct ProxySettings: Sendable, Hashable {
     /// A proxy as one of the variables names it.
     struct Server: Sendable, Hashable {
@@ -19,41 +21,55 @@ public struct ProxySettings: Sendable, Hashable {
         var password: RedactedString?
     }
 
-    private let http: Server?
-    private let https: Server?
+    private enum Choice: Sendable, Hashable {
+        case direct
+        case server(Server)
+        /// The variable's value is no address of a proxy. It may hold a password and is not kept.
+        case unusable(variable: String)
+    }
+
+    private let http: Choice
+    private let https: Choice
     private let exceptions: [Exception]
 
     /// No proxy at all.
     public static let none = ProxySettings(environment: [:])
 
-    /// A variable that names nothing usable is kept out of the way: see ``problem(in:)``.
+    /// A variable that names no proxy fails the requests that it is for.
     public init(environment: [String: String]) {
-        func value(_ name: String) -> String? {
-            [name, name.lowercased()].lazy.compactMap { environment[$0] }.first { !$0.isEmpty }
+        func value(_ name: String) -> (name: String, text: String)? {
+            for name in [name, name.lowercased()] {
+                if let text = environment[name], !text.isEmpty { return (name, text) }
+            }
+            return nil
         }
-        http = value("HTTP_PROXY").flatMap { Server($0) }
-        https = value("HTTPS_PROXY").flatMap { Server($0) }
-        exceptions = (value("NO_PROXY") ?? "").split(whereSeparator: { ",  ".contains($0) }).map {
+        func choice(_ name: String) -> Choice {
+            guard let found = value(name) else { return .direct }
+            return Server(found.text).map(Choice.server) ?? .unusable(variable: found.name)
+        }
+        http = choice("HTTP_PROXY")
+        https = choice("HTTPS_PROXY")
+        exceptions = (value("NO_PROXY")?.text ?? "").split(whereSeparator: { ",  ".contains($0) }).map {
             Exception(String($0))
         }
     }
 
-    /// What to tell the user of a variable that cannot be understood; nil when all is well. The values may hold passwords
-    /// and are not shown.
-    public static func problem(in environment: [String: String]) -> String? {
-        for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"] {
-            guard let value = environment[name], !value.isEmpty, Server(value) == nil else { continue }
-            return "\(name) is not the address of an http or socks5 proxy"
-        }
-        return nil
-    }
-
     /// The proxy for a request; nil asks the server itself.
-    func server(for address: WebAddress) -> Server? {
-        guard let server = address.scheme == .https ? https : http else { return nil }
+    func server(for address: WebAddress) throws(RegistryError) -> Server? {
+        let choice = address.scheme == .https ? https : http
         // As every client does: this machine is never asked for through another.
-        if address.isLoopback { return nil }
-        return exceptions.contains { $0.covers(host: address.host, port: address.port) } ? nil : server
+        if choice == .direct || address.isLoopback { return nil }
+        if exceptions.contains(where: { $0.covers(host: address.host, port: address.port) }) { return nil }
+        switch choice {
+        case .direct: return nil
+        case .server(let server): return server
+        case .unusable(let variable):
+            throw RegistryError(
+                .unreachable,
+                "\(variable) is not the address of an http or socks5 proxy",
+                nextStep: "use the form http://[user:password@]host:port, or unset the variable"
+            )
+        }
     }
 }
 

@@ -53,6 +53,13 @@ extension TransportFailure {
         switch error {
         case .connectTimeout: self.init(kind: .connect, reason: "the connection timed out")
         case .tlsHandshakeTimeout: self.init(kind: .notTLS, reason: "the TLS handshake timed out")
+        case .invalidProxyResponse:
+            self.init(
+                kind: .connect,
+                reason: "the proxy opened no connection: it must allow CONNECT, for plain http to port 80 too"
+            )
+        case .proxyAuthenticationRequired:
+            self.init(kind: .connect, reason: "the proxy demands a user and a password in its address")
         case .remoteConnectionClosed, .uncleanShutdown, .requestStreamCancelled:
             self.init(kind: .lost, reason: "the connection was closed")
         default: self.init(kind: .lost, reason: error.shortDescription)

@@ -36,6 +36,17 @@ struct DirectoryBuild {
         self.files = files
     }
 
+    /// - Parameter context: goes behind the options.
+    init(
+        _ store: GalleyStore,
+        _ context: BuildContext,
+        _ options: [String] = [],
+        environment: [String: String] = [:]
+    ) async throws {
+        try await self.init(store, options + [context.path], environment: environment)
+        withExtendedLifetime(context) {}
+    }
+
     private static func read(_ directory: CInt, _ prefix: String, _ files: inout [String: String]) throws {
         for entry in try readDirectory(directory) {
             let path = prefix + entry.name.description
@@ -47,6 +58,15 @@ struct DirectoryBuild {
             default: files[path] = String(decoding: try readFile(at: directory, entry.name), as: UTF8.self)
             }
         }
+    }
+
+    static func files(
+        _ store: GalleyStore,
+        _ context: BuildContext,
+        environment: [String: String] = [:]
+    ) async throws -> [String: String] {
+        defer { withExtendedLifetime(context) {} }
+        return try await files(store, [context.path], environment: environment)
     }
 
     /// The files of a build that succeeded.
