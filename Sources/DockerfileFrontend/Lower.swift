@@ -8,9 +8,10 @@ import Solver
 
 /// Lowers what `request` asks of `dockerfile` into one graph of steps and the image's config.
 ///
-/// Only what the target reaches is looked at, apart from names. Throws `DockerfileDiagnostics` with everything that is
-/// wrong and can be found without asking for an image, before any image is asked for; then `ImageResolutionError`; then
-/// `DockerfileDiagnostics` for what shows only with the images' variables known.
+/// Only what the target reaches is looked at, apart from names, which have to be names everywhere. Throws
+/// `DockerfileDiagnostics` with everything that is wrong and can be found without asking for an image, before any image
+/// is asked for; then `ImageResolutionError`; then `DockerfileDiagnostics` for what shows only with the images' variables
+/// known.
 public func lower(
     _ dockerfile: Dockerfile,
     _ request: LoweringRequest,

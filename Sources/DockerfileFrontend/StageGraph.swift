@@ -70,6 +70,23 @@ struct StageGraph {
         }
         isSingleStage = syntax.count == 1 && !readsMore
         checkOrder(&log)
+        checkNames(&log)
+    }
+
+    /// As BuildKit does, wants the names in all stages to be names, also in those that the target does not reach.
+    private func checkNames(_ log: inout DiagnosticCollector) {
+        for stage in syntax where nodes[stage.index] == nil {
+            guard log.diagnostics.count < DiagnosticCollector.limit else { return }
+            let platform = log.attempt(at: stage.instruction.range) { () throws(LoweringFailure) in
+                try fromPlatform(stage) ?? request.targetPlatform
+            }
+            guard let platform else { continue }
+            if let name = stage.name, contexts.name(for: name, platform: platform) != nil { continue }
+            _ = log.attempt(at: stage.from.image.range) { () throws(LoweringFailure) in
+                try findBase(of: stage, platform: platform)
+            }
+            for instruction in stage.instructions { _ = resolveSources(StageInstruction(instruction), &log) }
+        }
     }
 
     private func checkContext(_ log: inout DiagnosticCollector) {

@@ -87,10 +87,10 @@ import Testing
             text: """
                 FROM nowhere/no-such:1 AS broken
                 RUN false
-                RUN --mount=type=cache,target=/c x
-                COPY --from=99 /a /b
-                COPY --link a b
-                ADD https://example.com/x /x
+                RUN --mount=type=cache,target=/ x
+                COPY --chmod=999 a b
+                COPY --from=0 a b
+                ADD --checksum=no https://example.com/x /x
                 FROM alpine
                 RUN true
                 """,
