@@ -128,7 +128,11 @@ final class HTTPSource: RemoteTree {
             }
             guard download.entry.digest == resolution.digest else {
                 if let checksum = op.checksum { throw mismatch(download.entry.digest, checksum) }
-                throw BuildOpsError(.conflict, "\(op.url) changed during the build", nextStep: "build again")
+                throw BuildOpsError(
+                    .conflict,
+                    "\(withoutPassword(op.url)) changed during the build",
+                    nextStep: "build again"
+                )
             }
             return try await publish(download, resolution.key)
         }
@@ -145,7 +149,7 @@ final class HTTPSource: RemoteTree {
     private func mismatch(_ found: Digest, _ expected: Digest) -> BuildOpsError {
         BuildOpsError(
             .conflict,
-            "digest mismatch for \(op.url): \(found) (expected: \(expected))",
+            "digest mismatch for \(withoutPassword(op.url)): \(found) (expected: \(expected))",
             nextStep: "the file is not the one that --checksum names; if it should be, correct the checksum"
         )
     }
@@ -161,7 +165,10 @@ final class HTTPSource: RemoteTree {
         return try await access.web.fetch(request) { [self] answer, body in
             if answer.status == 304 {
                 guard former != nil else {
-                    throw BuildOpsError(.conflict, "\(op.url): the server sent no file, but says it is unchanged")
+                    throw BuildOpsError(
+                        .conflict,
+                        "\(withoutPassword(op.url)): the server sent no file, but says it is unchanged"
+                    )
                 }
                 return nil
             }
