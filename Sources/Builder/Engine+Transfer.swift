@@ -98,22 +98,22 @@ extension Engine {
     /// The name's images, one a platform, with all their layers in the store, pulled where they are not.
     private func present(_ record: ImageRecord, _ events: StepEvents) async throws -> [AssembledImage] {
         var images: [AssembledImage] = []
-        for record in [record] + record.variants.map(record.variant) {
-            let config = try local.config(record)
-            _ = try await StoredImage(
-                record.config,
-                config,
-                manifest: record.manifest,
-                reference: record.reference,
-                puller: puller(events),
-                info: nil
-            ).snapshots()
-            let store = store
-            images.append(
-                try await blocking { try ImageAssembler(store.snapshots, store.content).stored(record) }
-            )
-        }
+        for one in [record] + record.variants.map(record.variant) { images.append(try await presentOne(one, events)) }
         return images
+    }
+
+    private func presentOne(_ record: ImageRecord, _ events: StepEvents) async throws -> AssembledImage {
+        let config = try local.config(record)
+        _ = try await StoredImage(
+            record.config,
+            config,
+            manifest: record.manifest,
+            reference: record.reference,
+            puller: puller(events),
+            info: nil
+        ).snapshots()
+        let store = store
+        return try await blocking { try ImageAssembler(store.snapshots, store.content).stored(record) }
     }
 }
 
