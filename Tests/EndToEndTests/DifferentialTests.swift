@@ -98,6 +98,13 @@ struct Tolerance {
     private static let linkedDestination =
         "buildah replaces a symlink that a COPY names; BuildKit writes to what it points to"
 
+    private static let orderOfVariables =
+        "buildah moves a variable that is set again to the end; BuildKit changes it where it is"
+    private static let removedTargets =
+        "buildah removes the target of a tmpfs mount with all that the image has there; BuildKit leaves it alone"
+    private static let inheritedArguments =
+        "a stage has the ARGs of the stage it begins with in BuildKit, not in buildah"
+
     static let table = [
         Tolerance("Labels.io.buildah.version", because: "buildah signs its images"),
         Tolerance("/etc/resolv.conf", because: "buildah's chroot isolation leaves its mount point; the base has none"),
@@ -130,6 +137,27 @@ struct Tolerance {
             in: "copy-directory-modes",
             because: "buildah takes setgid off a directory that COPY brings; BuildKit keeps all twelve bits"
         ),
+        Tolerance(
+            "/first",
+            in: "arg-env-wins",
+            because: "an ARG after an ENV of its name counts for RUN in BuildKit; in buildah the ENV does"
+        ),
+        Tolerance("/two", in: "arg-scope", because: inheritedArguments),
+        Tolerance("/three", in: "arg-scope", because: inheritedArguments),
+        Tolerance("Env", in: "env-overrides-base", because: orderOfVariables),
+        Tolerance("Env", in: "run-environment", because: orderOfVariables),
+        Tolerance(
+            "ExposedPorts",
+            in: "meta-expose",
+            because: "buildah keeps a range and its letter case as written; BuildKit names each port"
+        ),
+        Tolerance(
+            "/h/c",
+            in: "run-hard-links",
+            because: "buildah runs all steps in one layer; on overlayfs writing to a file of a lower layer parts its names"
+        ),
+        Tolerance("/full", in: "run-mount-tmpfs", because: removedTargets),
+        Tolerance("/full/kept", in: "run-mount-tmpfs", because: removedTargets),
         Tolerance("/l", in: "copy-over-link-to-file", because: linkedDestination),
         Tolerance("/t/f", in: "copy-over-link-to-file", because: linkedDestination),
     ]
