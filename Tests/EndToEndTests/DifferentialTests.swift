@@ -154,7 +154,7 @@ struct Tolerance {
         Tolerance(
             "/h/c",
             in: "run-hard-links",
-            because: "buildah runs all steps in one layer; on overlayfs writing to a file of a lower layer parts its names"
+            because: "buildah runs all steps in one layer; writing to a file of a lower layer parts its names"
         ),
         Tolerance("/full", in: "run-mount-tmpfs", because: removedTargets),
         Tolerance("/full/kept", in: "run-mount-tmpfs", because: removedTargets),
