@@ -29,8 +29,10 @@ extension StageEvaluator {
             locations.append((try transfer.location(text, at: source.range), source.range))
         }
         if !checksum.isEmpty { try transfer.checkChecksum(locations.map(\.location)) }
+        // BuildKit shows and stores a URL's password; here names and history never have one.
+        let text = withoutPassword(displayText(step.instruction.original, expander, plan.environment))
         let name = namer.next(
-            displayText(step.instruction.original, expander, plan.environment),
+            text,
             isTrigger: step.isTrigger,
             environment: plan.environment
         )
@@ -53,7 +55,6 @@ extension StageEvaluator {
         let work: PlannedStep.Work
         if transfer.isLinked, mode.isEmpty {
             // BuildKit makes the new mode part of the tree below, so that only a plain copy has it.
-            let text = displayText(step.instruction.original, expander, plan.environment)
             let linked = namer.again("LINK " + text, isTrigger: step.isTrigger, environment: plan.environment)
             work = .linkedFiles(actions, metadata(linked, step))
         } else {
@@ -63,7 +64,7 @@ extension StageEvaluator {
             work,
             named: name,
             step,
-            createdBy: (words + shown + [target, "# buildkit"]).joined(separator: " ")
+            createdBy: (words + shown.map(withoutPassword) + [target, "# buildkit"]).joined(separator: " ")
         )
     }
 

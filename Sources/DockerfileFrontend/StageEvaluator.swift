@@ -175,7 +175,7 @@ struct StageEvaluator {
             name: name,
             lines: step.range.lines,
             stage: plan.node.displayName,
-            instruction: step.instruction.original,
+            instruction: withoutPassword(step.instruction.original),
             ignoresCache: ignoresCache
         )
     }

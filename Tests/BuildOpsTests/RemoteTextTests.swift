@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import BuildDefinition
 import Testing
 
 @testable import BuildOps

@@ -180,4 +180,21 @@ import Testing
         #expect(try build.copies("COPY").first?.permissions == FilePermissions(parsing: "u=rwX,go=rX"))
         #expect(build.ownHistory == ["COPY --chmod=u=rwX,go=rX a /d # buildkit"])
     }
+
+    @Test(arguments: ["https://me:hush@x.org/f", "https://me:hush@x.org/r.git#main"])
+    func passwordsAreNotShown(url: String) async throws {
+        let build = try await lowered("FROM alpine\nADD \(url) /d/\n")
+        let shown = build.vertices.flatMap { [$0.metadata.name, $0.metadata.instruction ?? ""] } + build.ownHistory
+        #expect(!shown.contains { $0.contains("hush") }, "\(shown)")
+        // The step itself needs it.
+        #expect(
+            build.vertices.contains { vertex in
+                switch vertex.op {
+                case .http(let op): op.url.contains("hush")
+                case .git(let op): op.remote.contains("hush")
+                default: false
+                }
+            }
+        )
+    }
 }
