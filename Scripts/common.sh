@@ -41,3 +41,6 @@ test_user() {
     done
     printf '%s\n' "$user"
 }
+
+# How many end-to-end tests run at once.
+test_width() { echo $(($(nproc) * 2 + 1)); }

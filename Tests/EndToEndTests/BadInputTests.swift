@@ -123,14 +123,29 @@ struct BadInput: Sendable, CustomTestStringConvertible {
             expected: ["Dockerfile:2", "ghost"]
         ),
         BadInput(
-            name: "not lowered yet: --mount",
-            dockerfile: "FROM alpine:latest\nRUN --mount=type=cache,target=/c true",
-            expected: ["Dockerfile:2", "not supported yet"]
+            name: "a device of the host",
+            dockerfile: "FROM alpine:latest\nRUN --device=vendor.example/gpu=0 true",
+            expected: ["Dockerfile:2", "device"]
         ),
         BadInput(
-            name: "not lowered yet: ADD from the web",
-            dockerfile: "FROM alpine:latest\nADD https://example.com/x /x",
-            expected: ["Dockerfile:2", "not supported yet"]
+            name: "the host's rights without leave",
+            dockerfile: "FROM alpine:latest\nRUN --security=insecure true",
+            expected: ["Dockerfile:2", "security.insecure", "--allow"]
+        ),
+        BadInput(
+            name: "a mount type that does not exist",
+            dockerfile: "FROM alpine:latest\nRUN --mount=type=cahce,target=/c true",
+            expected: ["Dockerfile:2", "cahce", "did you mean cache"]
+        ),
+        BadInput(
+            name: "a secret that nobody gave",
+            dockerfile: "FROM alpine:latest\nRUN --mount=type=secret,id=token,required true",
+            expected: ["Dockerfile:2", "token", "--secret"]
+        ),
+        BadInput(
+            name: "ADD from a server that is not there",
+            dockerfile: "FROM alpine:latest\nADD http://127.0.0.1:1/x /x",
+            expected: ["Dockerfile:2", "127.0.0.1:1"]
         ),
     ]
 

@@ -165,14 +165,33 @@ import Testing
         #expect(try await store.record(context).progress.log == "second\n1\n2\n")
     }
 
-    @Test("an archive that cannot be unpacked yet is an error, not a file", arguments: ["bz2", "xz"])
-    func unsupportedArchives(compression: String) async throws {
+    @Test("archives of every compression are told by their content", arguments: ["tar", "gz", "bz2", "xz", "zst"])
+    func archives(compression: String) async throws {
         let store = try await Self.shared.get()
-        let context = try BuildContext("FROM alpine:latest\nADD a.tar.\(compression) /d/", ["f": "f"])
-        try await runScript(#"tar -caf "a.tar.$1" f"#, [compression], directory: context.directory.path)
+        let context = try BuildContext(
+            "FROM alpine:latest\nADD a.bin /d/\nADD --unpack=false a.bin /kept/\nRUN cat /d/f && test -s /kept/a.bin",
+            ["f": "inside\n"]
+        )
+        let script = #"tar -caf "a.tar.$1" f && mv "a.tar.$1" a.bin && rm f"#
+        try await runScript(script, [compression], directory: context.directory.path)
+        #expect(try await store.record(context).progress.log == "inside\n")
+    }
+
+    @Test("an archive that is cut off fails the step", arguments: ["tar", "gz", "bz2", "xz", "zst"])
+    func brokenArchives(compression: String) async throws {
+        let store = try await Self.shared.get()
+        let context = try BuildContext("FROM alpine:latest\nADD a.bin /d/")
+        let script =
+            #"head -c 300000 /dev/urandom > f && tar -caf "a.$1" f && head -c 200000 "a.$1" > a.bin && rm f "a.$1""#
+        try await runScript(
+            script.replacing("a.$1", with: "a.tar.$1"),
+            [compression],
+            directory: context.directory.path
+        )
         let result = try await store.tryBuild(context)
         #expect(result.status == 1)
-        #expect(result.errorLines.first?.contains("compression is not supported yet") == true, "\(result)")
+        #expect(result.errors.contains("Dockerfile:2"), "\(result)")
+        try expectNothingLeft(store.leftovers())
     }
 
     @Test(".dockerignore: patterns, exceptions, the file beside a named Dockerfile wins")
