@@ -142,7 +142,7 @@ struct GraphAssembler {
                 .file(FileOp(actions: [.makeFile(file)], hasBase: false)),
                 metadata: .init(name: "[internal] preparing inline document")
             )
-        case .remote(let op, let name): return graph.add(op, metadata: .init(name: name))
+        case .remote(let op, let metadata): return graph.add(op, metadata: metadata)
         case .origin(.context(let name)): return addContext(name)
         case .origin(.stage(let index)): return results[index] ?? emptyTree()
         case .origin(.image(let key, let context)):

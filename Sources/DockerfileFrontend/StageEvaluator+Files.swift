@@ -80,13 +80,14 @@ extension StageEvaluator {
         switch location {
         case .git(let reference):
             copy.allowsWildcards = false
-            return .copy(copy, from: .remote(.git(try transfer.gitOp(reference, checksum: checksum)), name: name))
+            let op = try transfer.gitOp(reference, checksum: checksum)
+            return .copy(copy, from: .remote(.git(op), metadata(name, step)))
         case .web(let url):
             let op = try HTTPOp(adding: url, checksum: checksum)
             copy.source = "/" + (op.fileName ?? "")
             copy.allowsWildcards = false
             copy.unpacksArchives = transfer.unpacks ?? false
-            return .copy(copy, from: .remote(.http(op), name: name))
+            return .copy(copy, from: .remote(.http(op), metadata(name, step)))
         case .path(let source):
             copy.source = ContextPath.absolute(source)
             copy.unpacksArchives = transfer.unpacks ?? transfer.isAdd

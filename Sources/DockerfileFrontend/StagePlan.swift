@@ -53,6 +53,6 @@ enum PlannedSource {
     case origin(TreeOrigin)
     /// A file of the instruction itself.
     case inline(FileMakeFile)
-    /// Something from elsewhere, which is a step of that name.
-    case remote(BuildOp, name: String)
+    /// Something from elsewhere, which is a step of its own.
+    case remote(BuildOp, BuildVertex.Metadata)
 }
