@@ -156,7 +156,7 @@ public struct ImageStore: Sendable {
     /// All tags, newest first.
     public func all() throws -> [ImageRecord] {
         try database.read { transaction in
-            try transaction.query("\(Self.select) ORDER BY updated DESC, name").compactMap {
+            try transaction.query("\(Self.select) ORDER BY updated DESC, rowid DESC").compactMap {
                 try Self.record($0, transaction)
             }
         }

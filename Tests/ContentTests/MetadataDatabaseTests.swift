@@ -98,6 +98,29 @@ struct ImageStoreTests {
         ImageRecord(reference: try Reference(name), config: .sha256(config), size: 5, updated: updated)
     }
 
+    /// Tags of one second too are in the order in which they were set, and a name keeps all its platforms.
+    @Test func theNewestTagIsFirst() throws {
+        let arm = Platform(os: "linux", architecture: "arm64")
+        let variant = ImageVariant(platform: arm, config: .sha256("arm"), size: 2)
+        for name in ["b", "c", "a", "b"] {
+            try images.set(
+                ImageRecord(
+                    reference: Reference(name),
+                    config: .sha256(name),
+                    size: 1,
+                    updated: 7,
+                    variants: name == "b" ? [variant] : []
+                )
+            )
+        }
+        #expect(try images.all().map(\.reference.familiarName) == ["b", "a", "c"])
+        #expect(try images.find(Reference("b"))?.variants == [variant])
+        #expect(try images.find(Reference("a"))?.variants == [])
+        // Setting the name anew is for all its platforms.
+        try images.set(ImageRecord(reference: Reference("b"), config: .sha256("b"), size: 1, updated: 7))
+        #expect(try images.find(Reference("b"))?.variants == [])
+    }
+
     @Test func tagsAreFoundMovedAndRemoved() throws {
         try images.set(record("app", "one"))
         try images.set(record("app:2", "two", updated: 2))
