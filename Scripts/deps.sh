@@ -14,7 +14,8 @@ build='gcc g++ libc6-dev binutils git ca-certificates pkg-config zlib1g-dev
 # uidmap: builds by ordinary users. golang-github-containers-common: the seccomp profile.
 run='uidmap git ca-certificates golang-github-containers-common'
 bases='python3 python3-pip mmdebstrap debian-archive-keyring uidmap util-linux'
-test='skopeo umoci buildah docker-registry apache2-utils openssl attr tar unzip zstd bzip2 xz-utils procps'
+test='skopeo umoci buildah docker-registry apache2-utils openssl openssh-client attr tar unzip zstd bzip2 xz-utils
+    procps qemu-user-static'
 lint='shellcheck python3'
 
 [ $# -gt 0 ] || die "usage: Scripts/deps.sh build|run|bases|test|lint..."
