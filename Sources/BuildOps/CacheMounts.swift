@@ -198,7 +198,8 @@ public struct CacheMounts: Sendable {
     private func remove(_ directory: RawPath) throws -> Removed? {
         guard try statusIfPresent(at: workingDirectory, directory) != nil else { return nil }
         let id = try? readFile(directory.appending("id"), limit: 64 << 10)
-        let size = try size(of: directory)
+        // A command may have made paths that are too long to follow; it is removed all the same.
+        let size = (try? size(of: directory)) ?? 0
         // Away in one step: a kill in the middle of the removal leaves nothing that looks whole.
         let doomed = root.temporaryPath("cache-mount")
         try renameFile(directory, to: workingDirectory, doomed)

@@ -132,6 +132,19 @@ struct GitMirror: Sendable {
         try await git.run(["--git-dir", path.description, "update-ref", name(of: object), object])
     }
 
+    /// Whether the object is the commit that the server said it is.
+    func verify(_ commit: GitCommit, _ git: GitProgram) async throws {
+        guard let claimed = commit.commit else { return }
+        let found = try await git.run(
+            ["--git-dir", path.description, "rev-parse", "--verify", "--quiet", "\(commit.object)^{commit}"]
+        ).filter { !$0.isWhitespace }
+        guard found == claimed else {
+            throw GitProgram.Failure(
+                message: "the server says that \(commit.object) stands for \(claimed), but it stands for \(found)"
+            )
+        }
+    }
+
     /// When a commit that was fetched was made: seconds since 1970.
     func time(of object: String, _ git: GitProgram) async throws -> Int64 {
         let text = try await git.run(["--git-dir", path.description, "log", "-1", "--format=%ct", "\(object)^{commit}"])

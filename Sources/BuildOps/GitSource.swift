@@ -12,8 +12,11 @@ import Solver
 /// when no former result has them.
 final class GitSource: RemoteTree {
     let op: GitOp
-    /// As git takes it: `github.com/owner/name` is an https address.
+    /// As git takes it: `github.com/owner/name` is an https address. A web address never says who asks: nothing that
+    /// git writes or shows of it can be a secret.
     let remote: String
+    /// What a web address said of that, percent-encoded.
+    private let userInformation: String?
     private let info: VertexInfo
     private let ignoresCache: Bool
     let environment: StepEnvironment
@@ -24,7 +27,14 @@ final class GitSource: RemoteTree {
 
     init(_ op: GitOp, _ vertex: BuildVertex, _ environment: StepEnvironment, _ access: RemoteAccess) {
         self.op = op
-        remote = op.remote.hasPrefix("github.com/") ? "https://\(op.remote)" : op.remote
+        let address = op.remote.hasPrefix("github.com/") ? "https://\(op.remote)" : op.remote
+        if let web = URLAuthority(address), web.isWeb, let user = web.userInformation {
+            remote = web.withoutUser
+            userInformation = user
+        } else {
+            remote = address
+            userInformation = nil
+        }
         info = vertex.info
         ignoresCache = vertex.metadata.ignoresCache
         self.environment = environment
@@ -134,6 +144,8 @@ final class GitSource: RemoteTree {
                 var quiet = git
                 quiet.log = nil
                 try await mirror.fetch(commit.object, reference: commit.reference, quiet)
+                // The server's word decided the key and met the checksum; what it sent must keep it.
+                try await mirror.verify(commit, quiet)
                 layer = try await GitCheckout(self, commit, mirror, git, keepsGitDirectory: keepsGitDirectory).run()
             } catch let failure as GitProgram.Failure {
                 throw unreachable(failure)
@@ -152,6 +164,7 @@ final class GitSource: RemoteTree {
         do {
             let mirror = try await GitMirror.locked(remote, commit: commit.object, in: environment.root)
             try await mirror.fetch(commit.object, reference: commit.reference, git)
+            try await mirror.verify(commit, git)
             return try await mirror.time(of: commit.object, git)
         } catch let failure as GitProgram.Failure {
             throw unreachable(failure)
@@ -195,18 +208,20 @@ final class GitSource: RemoteTree {
         try await blocking { try replaceFile(settings, GitProgram.settings(allowingFiles: isFile).utf8, mode: 0o600) }
         var git = try GitProgram(settings: settings, environment: access.environment)
         try await addAuthorization(&git)
-        if isSSH {
-            git.set("SSH_AUTH_SOCK", try await environment.agents.agent("default")?.socket.description)
-            // A host's key is taken on trust when it is first seen, and must be the same from then on.
-            let known = root.path.appending("git/known_hosts").description
-            let users = access.environment["HOME"].map { " \\\"\($0)/.ssh/known_hosts\\\"" } ?? ""
-            git.set(
-                "GIT_SSH_COMMAND",
-                "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new "
-                    + "-o UserKnownHostsFile=\"\\\"\(known)\\\"\(users)\""
-            )
-            try await blocking { try makeDirectories(root.path.appending("git"), mode: 0o700) }
-        }
+        // Submodules may be reached through ssh although the repository is not. Only the build's agent is ever asked:
+        // the keys of whoever runs Galley are none of a repository's business.
+        let agent = isSSH ? try await environment.agents.agent("default")?.socket.description : nil
+        git.set("SSH_AUTH_SOCK", agent)
+        // A host's key is taken on trust when it is first seen, and must be the same from then on.
+        let known = root.path.appending("git/known_hosts").description
+        let users = access.environment["HOME"].map { " \\\"\($0)/.ssh/known_hosts\\\"" } ?? ""
+        git.set(
+            "GIT_SSH_COMMAND",
+            "ssh -F /dev/null -o BatchMode=yes -o IdentityFile=none \(agent == nil ? "-o IdentityAgent=none " : "")"
+                + "-o StrictHostKeyChecking=accept-new "
+                + "-o UserKnownHostsFile=\"\\\"\(known)\\\"\(users)\""
+        )
+        try await blocking { try makeDirectories(root.path.appending("git"), mode: 0o700) }
         return git
     }
 
@@ -215,9 +230,20 @@ final class GitSource: RemoteTree {
     /// As BuildKit: for the main remote alone, or for all of github.com when it is there.
     private func addAuthorization(_ git: inout GitProgram) async throws {
         guard remote.hasPrefix("https://") || remote.hasPrefix("http://") else { return }
-        guard let header = try await authorization() else { return }
+        guard let header = try await authorization() else { return addUser(&git) }
         let wide = ["https://github.com/", "https://www.github.com/"].first { remote.hasPrefix($0) }
         git.setSecret("http.\(wide ?? remote).extraheader", "Authorization: \(header)")
+    }
+
+    /// What the address itself says of who asks, for the whole server: submodules may be beside the repository.
+    private func addUser(_ git: inout GitProgram) {
+        guard let userInformation, let address = URLAuthority(remote) else { return }
+        var user = urlDecoded(userInformation)
+        if !user.utf8.contains(UInt8(ascii: ":")) { user += ":" }
+        git.setSecret(
+            "http.\(address.scheme)\(address.host)/.extraheader",
+            "Authorization: basic \(base64(Array(user.utf8)))"
+        )
     }
 
     private func authorization() async throws -> String? {
@@ -236,9 +262,7 @@ final class GitSource: RemoteTree {
 
 /// Host and port of a repository's address.
 private func gitHost(_ remote: String) -> String {
-    guard let scheme = remote.firstRange(of: "://") else { return "" }
-    let authority = remote[scheme.upperBound...].prefix { !"/?#".contains($0) }
-    return String(authority.lastIndex(of: "@").map { authority[authority.index(after: $0)...] } ?? authority)
+    URLAuthority(remote)?.host ?? ""
 }
 
 /// RFC 4648, 4.

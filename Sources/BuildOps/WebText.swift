@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import BuildDefinition
+
 /// A time in the preferred form of RFC 9110, 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`.
 struct HTTPDate: Hashable, Sendable {
     /// Since 1970.
@@ -43,14 +45,11 @@ func urlFileName(_ url: String) -> String {
 
 /// A URL's host, without port and user.
 func urlHost(_ url: String) -> String {
-    var rest = url[...]
-    if let scheme = rest.firstRange(of: "://") { rest = rest[scheme.upperBound...] }
-    rest = rest.prefix { !"/?#".contains($0) }
-    if let at = rest.lastIndex(of: "@") { rest = rest[rest.index(after: at)...] }
-    if rest.hasPrefix("["), let end = rest.firstIndex(of: "]") {
-        return String(rest[rest.index(after: rest.startIndex)..<end])
+    let host = (URLAuthority(url)?.host ?? "").utf8
+    if host.first == UInt8(ascii: "["), let end = host.firstIndex(of: UInt8(ascii: "]")) {
+        return String(decoding: Array(host[..<end].dropFirst()), as: UTF8.self)
     }
-    return String(rest.prefix { $0 != ":" })
+    return String(decoding: Array(host.prefix { $0 != UInt8(ascii: ":") }), as: UTF8.self)
 }
 
 /// `filename` of a Content-Disposition header (RFC 6266); the form with a character set counts more.
@@ -113,7 +112,7 @@ func safeFileName(_ text: String) -> String {
 }
 
 /// Replaces `%XX`; what is no such escape stays.
-private func urlDecoded(_ text: String) -> String {
+func urlDecoded(_ text: String) -> String {
     var out: [UInt8] = []
     var rest = Array(text.utf8)[...]
     while let byte = rest.popFirst() {

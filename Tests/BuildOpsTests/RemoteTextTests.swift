@@ -52,7 +52,9 @@ import Testing
         arguments: [
             ("https://user:pass@h/x", "https://***@h/x"), ("ssh://git@h/x", "ssh://git@h/x"), ("git@h:x", "git@h:x"),
             ("a https://u:p@h/ and http://v:w@i?x@y", "a https://***@h/ and http://***@i?x@y"),
-            ("https://h/@x:y", "https://h/@x:y"),
+            ("https://h/@x:y", "https://h/@x:y"), ("https://token@h/r.git", "https://***@h/r.git"),
+            ("https://u:p'w@h/x", "https://***@h/x"), ("HTTPS://u:p\"w@h", "HTTPS://***@h"),
+            ("ssh://u:p@h/x", "ssh://***@h/x"), ("https://h/\u{301}@t/x", "https://h/\u{301}@t/x"),
         ]
     )
     func passwords(_ text: String, _ expected: String) { #expect(withoutPassword(text) == expected) }

@@ -366,6 +366,63 @@ struct GitSourceTests {
         #expect(found == "")
     }
 
+    @Test(
+        "what an address says of who asks is used, and neither kept nor shown",
+        arguments: [("hush-token", "aHVzaC10b2tlbjo="), ("me:hush-token", "bWU6aHVzaC10b2tlbg==")]
+    )
+    func userInAddress(_ user: String, _ basic: String) async throws {
+        let repositories = try await GitServer()
+        try await repositories.make("app.git", "echo 1 > f; git add -A; git commit -qm 1")
+        let files = RawPath(repositories.path(""))
+        let server = try WebServer { request in
+            guard request.headers["authorization"] == "basic \(basic)" else {
+                return .init(status: "401 Unauthorized", headers: ["WWW-Authenticate: Basic realm=\"x\""])
+            }
+            guard let bytes = try? readFile(files.appending(String(request.path.dropFirst()))) else { return .notFound }
+            return .init(body: bytes)
+        }
+        let store = try GalleyStore()
+        let address = server.url.replacing("://", with: "://\(user)@")
+        let context = try BuildContext("FROM scratch\nADD --keep-git-dir=true \(address)/app.git /r/\n")
+        let build = try await DirectoryBuild(store, context)
+        try build.result.get()
+        #expect(build.files["r/f"] == "1\n")
+        #expect(!build.result.errors.contains("hush"), "\(build.result)")
+        try await store.build(context, tag: "app")
+        #expect(try await !store.galley("history", "--no-trunc", "app").get().output.contains("hush"))
+        let found = try await runScript(#"grep -rlE "$2" "$1" || true"#, [store.root.description, "hush|\(basic)"])
+        #expect(found == "")
+    }
+
+    @Test("a server that lies about what a tag stands for is refused")
+    func lyingServer() async throws {
+        let repositories = try await GitServer()
+        try await repositories.make(
+            "app.git",
+            "echo 1 > f; git add -A; git commit -qm 1; echo 2 > f; git commit -qam 2; git tag -a v1 -m v1"
+        )
+        let (first, second) = try await (
+            repositories.commit("app.git", "main~1"), repositories.commit("app.git", "main")
+        )
+        let files = RawPath(repositories.path(""))
+        let server = try WebServer { request in
+            let name = String(request.path.dropFirst())
+            guard let bytes = try? readFile(files.appending(name)) else { return .notFound }
+            guard name.hasSuffix("info/refs") else { return .init(body: bytes) }
+            let honest = String(decoding: bytes, as: UTF8.self)
+            return .text(honest.replacing("\(second)\trefs/tags/v1^{}", with: "\(first)\trefs/tags/v1^{}"))
+        }
+        let store = try GalleyStore()
+        let context = try BuildContext("FROM scratch\nADD --checksum=\(first) \(server.url)/app.git#v1 /r/\n")
+        let build = try await DirectoryBuild(store, context)
+        #expect(build.result.status == 1)
+        #expect(build.result.errors.contains("stands for \(first), but it stands for \(second)"), "\(build.result)")
+        // Nothing of it is taken for the commit that it was said to be.
+        let honest = try await DirectoryBuild(store, add("\(repositories.url("app.git"))#\(first)"))
+        try honest.result.get()
+        #expect(honest.files == ["r/f": "1\n"])
+    }
+
     @Test("a repository behind ssh is fetched with the build's agent and nobody's settings")
     func secureShell() async throws {
         let server = try await GitServer()
