@@ -37,9 +37,8 @@ struct ExecStep {
             guard case .bind(let input, let path) = mount.source else { continue }
             isEmpty = false
             let copy = FileCopy(input: input, source: path, allowsWildcards: false, destination: "/")
-            let actions = [FileAction.copy(copy)]
-            let step = FileStep(FileOp(actions: actions, hasBase: true), environment)
-            hasher.update(try await step.contentDigest(inputs).hex)
+            let step = FileStep(FileOp(actions: [.copy(copy)], hasBase: true), environment)
+            hasher.update(try await step.mountDigest(copy, inputs[input]).hex)
         }
         return isEmpty ? nil : hasher.finalize()
     }

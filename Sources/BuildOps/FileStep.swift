@@ -37,6 +37,22 @@ struct FileStep {
         return hasher.finalize()
     }
 
+    /// The digest of what a mount of the copy's source shows: all that a copy would read, and the directory itself.
+    func mountDigest(_ copy: FileCopy, _ input: StepValue) async throws -> Digest {
+        let content = try await selectionDigest(copy, input)
+        let source = try await open(input)
+        return try await blocking {
+            var hasher = Digest.Hasher()
+            hasher.update(content.hex)
+            for item in try source.sources(of: copy) where item.status.kind == .directory {
+                var record = ContentRecord(RawPath("."), item.status, target: nil, digest: nil)
+                if !source.keepsOwners { (record.uid, record.gid) = (0, 0) }
+                record.hash(into: &hasher)
+            }
+            return hasher.finalize()
+        }
+    }
+
     private func selectionDigest(_ copy: FileCopy, _ input: StepValue) async throws -> Digest {
         let key = selectionKey(copy, input)
         let memory = environment.selectionDigests

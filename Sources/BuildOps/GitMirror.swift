@@ -58,6 +58,10 @@ struct GitMirror: Sendable {
         "unable to update local ref", "could not be updated", "invalid object", "missing blob", "missing tree",
     ]
 
+    private static func isUnfinished(_ name: String) -> Bool {
+        name.hasPrefix("tmp_") || name.hasPrefix("incoming-") || name.hasSuffix(".lock")
+    }
+
     private func prepare(_ git: GitProgram) async throws {
         let path = path
         let exists = try await blocking { () -> Bool in
@@ -65,6 +69,13 @@ struct GitMirror: Sendable {
             // The lock is ours: whoever left these is dead.
             for name in ["shallow.lock", "packed-refs.lock", "config.lock", "HEAD.lock"] {
                 try removeTree(path.appending(name))
+            }
+            // What a fetch that was killed had of its pack may be as large as the repository.
+            for name in ["objects", "objects/pack", "objects/info"] {
+                guard let names = try? open(path.appending(name), [.directory]) else { continue }
+                for entry in try readDirectory(names.raw) where Self.isUnfinished(entry.name.description) {
+                    try removeTree(at: names.raw, entry.name)
+                }
             }
             if let names = try? open(path.appending("refs/galley"), [.directory]) {
                 for entry in try readDirectory(names.raw) where entry.name.description.hasSuffix(".lock") {

@@ -62,6 +62,22 @@ import Testing
         #expect(text == "made\nmade\nimage\ngone\n")
     }
 
+    @Test("a mounted directory's own mode and owner count too")
+    func ownMetadata() async throws {
+        let store = try await Self.shared.get()
+        for (mode, owner) in [("755", "0"), ("700", "0"), ("700", "9")] {
+            let context = try BuildContext(
+                """
+                FROM alpine:latest AS made
+                RUN mkdir /d && echo f > /d/f && chmod \(mode) /d && chown \(owner) /d
+                FROM alpine:latest
+                RUN --mount=from=made,source=/d,target=/m stat -c '%a %u' /m
+                """
+            )
+            #expect(try await store.record(context).progress.log == "\(mode) \(owner)\n")
+        }
+    }
+
     @Test("only what a mount shows decides whether its command runs again")
     func caching() async throws {
         let store = try await Self.shared.get()
