@@ -82,7 +82,7 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
         }
     }
 
-    public func record(_ value: Value, keys: [CacheKey]) async throws {
+    public func record(_ value: Value, of step: VertexInfo, keys: [CacheKey]) async throws {
         guard let payload = try codec.encode(value) else { return }
         let identity = value.identity
         try await blocking {

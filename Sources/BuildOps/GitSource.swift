@@ -153,7 +153,7 @@ final class GitSource: RemoteTree {
             let snapshotter = environment.snapshotter
             let snapshot = try await blocking { try snapshotter.publish(layer) }
             let value = StepValue(identity: key, content: .tree(LayerStack([snapshot])))
-            try await access.results.record(value, key: key)
+            try await access.results.record(value, of: info, key: key)
             return value
         }
     }

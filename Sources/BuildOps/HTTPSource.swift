@@ -142,7 +142,7 @@ final class HTTPSource: RemoteTree {
         let snapshotter = environment.snapshotter
         let id = try await blocking { try snapshotter.publish(download.layer) }
         let value = StepValue(identity: key, content: .tree(LayerStack([id])))
-        try await access.results.record(value, key: key)
+        try await access.results.record(value, of: info, key: key)
         return value
     }
 

@@ -65,7 +65,7 @@ public protocol WebSource: Sendable {
 /// Finished trees of remote sources.
 public protocol RemoteResults: Sendable {
     func find(_ key: CacheKey) async throws -> StepValue?
-    func record(_ value: StepValue, key: CacheKey) async throws
+    func record(_ value: StepValue, of step: VertexInfo, key: CacheKey) async throws
 }
 
 /// Files from another machine, as a source of the solver: it announces itself.

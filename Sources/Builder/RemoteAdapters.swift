@@ -36,5 +36,7 @@ struct RemoteCache: RemoteResults {
     let index: LocalCacheIndex<StepValue>
 
     func find(_ key: CacheKey) async throws -> StepValue? { try await index.lookup(key) }
-    func record(_ value: StepValue, key: CacheKey) async throws { try await index.record(value, keys: [key]) }
+    func record(_ value: StepValue, of step: VertexInfo, key: CacheKey) async throws {
+        try await index.record(value, of: step, keys: [key])
+    }
 }

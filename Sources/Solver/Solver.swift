@@ -171,14 +171,14 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
         var keys = [definition]
         if identity != definition { keys.append(identity) }
         if !op.ignoresCache, let hit = try await index.lookup(identity) {
-            try await index.record(hit, keys: [definition])
+            try await index.record(hit, of: op.info, keys: [definition])
             announceCached(op.info.id)
             return hit
         }
         if let content = try await op.contentKey(inputs: inputs) {
             keys.append(content)
             if !op.ignoresCache, let hit = try await index.lookup(content) {
-                try await index.record(hit, keys: [definition, identity])
+                try await index.record(hit, of: op.info, keys: [definition, identity])
                 announceCached(op.info.id)
                 return hit
             }
@@ -186,7 +186,7 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
         try await op.prepare(inputs: inputs)
         try Task.checkCancellation()
         let value = try await execute(op, inputs)
-        if value.isReusable { try await index.record(value, keys: keys) }
+        if value.isReusable { try await index.record(value, of: op.info, keys: keys) }
         return value
     }
 

@@ -61,8 +61,8 @@ public protocol CacheIndex: Sendable {
     /// A result that can be used now; nil also when it was recorded but its data is gone.
     func lookup(_ key: CacheKey) async throws -> Value?
 
-    /// Remembers a result under each key, in place of what was there.
-    func record(_ value: Value, keys: [CacheKey]) async throws
+    /// Remembers a step's result under each key, in place of what was there.
+    func record(_ value: Value, of step: VertexInfo, keys: [CacheKey]) async throws
 }
 
 /// A step that failed, and why.

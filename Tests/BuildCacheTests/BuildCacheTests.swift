@@ -50,6 +50,8 @@ struct TextValue: SolverValue, Equatable {
         )
     }
 
+    private let step = VertexInfo(id: VertexID(.sha256("step")), name: "[1/1] RUN make")
+
     private func key(_ text: String) -> CacheKey { CacheKey(.sha256("key \(text)")) }
 
     private func rows(_ table: String) throws -> Int64? {
@@ -60,32 +62,32 @@ struct TextValue: SolverValue, Equatable {
         let index = index()
         #expect(try await index.lookup(key("a")) == nil)
         let value = TextValue("x", identity: "i")
-        try await index.record(value, keys: [key("a"), key("b")])
-        try await index.record(value, keys: [key("b"), key("c")])
+        try await index.record(value, of: step, keys: [key("a"), key("b")])
+        try await index.record(value, of: step, keys: [key("b"), key("c")])
         for name in ["a", "b", "c"] { #expect(try await index.lookup(key(name)) == value) }
         #expect(try rows("cache_records") == 1)
-        try await index.record(TextValue("transient"), keys: [key("d")])
+        try await index.record(TextValue("transient"), of: step, keys: [key("d")])
         #expect(try await index.lookup(key("d")) == nil)
     }
 
     @Test func replacesAndForgetsWhatNoKeyLeadsTo() async throws {
         let index = index()
-        try await index.record(TextValue("1"), keys: [key("a"), key("b")])
-        try await index.record(TextValue("2"), keys: [key("a")])
+        try await index.record(TextValue("1"), of: step, keys: [key("a"), key("b")])
+        try await index.record(TextValue("2"), of: step, keys: [key("a")])
         #expect(try await index.lookup(key("a"))?.text == "2")
         #expect(try await index.lookup(key("b"))?.text == "1")
         #expect(try rows("cache_records") == 2)
-        try await index.record(TextValue("2"), keys: [key("b")])
+        try await index.record(TextValue("2"), of: step, keys: [key("b")])
         #expect(try rows("cache_records") == 1)
-        for number in 0..<50 { try await index.record(TextValue("n\(number)"), keys: [key("a"), key("b")]) }
+        for number in 0..<50 { try await index.record(TextValue("n\(number)"), of: step, keys: [key("a"), key("b")]) }
         #expect(try rows("cache_records") == 1)
         #expect(try await index.lookup(key("b"))?.text == "n49")
     }
 
     @Test func dropsWhatIsGone() async throws {
         let index = index()
-        try await index.record(TextValue("x"), keys: [key("a"), key("b")])
-        try await index.record(TextValue("y"), keys: [key("c")])
+        try await index.record(TextValue("x"), of: step, keys: [key("a"), key("b")])
+        try await index.record(TextValue("y"), of: step, keys: [key("c")])
         gone.withLock { _ = $0.insert("x") }
         #expect(try await index.lookup(key("a")) == nil)
         #expect(try rows("cache_records") == 1)
@@ -101,10 +103,10 @@ struct TextValue: SolverValue, Equatable {
         "UPDATE cache_keys SET record = 999", "UPDATE cache_records SET payload = 5",
     ]) func damagedRowsCountAsNone(damage: String) async throws {
         let index = index()
-        try await index.record(TextValue("x"), keys: [key("a")])
+        try await index.record(TextValue("x"), of: step, keys: [key("a")])
         try database.write { try $0.execute(damage, []) }
         #expect(try await index.lookup(key("a")) == nil)
-        try await index.record(TextValue("x"), keys: [key("a")])
+        try await index.record(TextValue("x"), of: step, keys: [key("a")])
         #expect(try await index.lookup(key("a"))?.text == "x")
     }
 
@@ -116,6 +118,7 @@ struct TextValue: SolverValue, Equatable {
                     for step in 0..<40 {
                         try await index.record(
                             TextValue("\(number) \(step)"),
+                            of: self.step,
                             keys: [key("own \(number) \(step)"), key("\(step)")]
                         )
                         #expect(try await index.lookup(key("own \(number) \(step)"))?.text == "\(number) \(step)")

@@ -94,7 +94,7 @@ final class FakeIndex: CacheIndex {
         lookups.withLock { $0 += 1 }
         return records.withLock { $0[key] }
     }
-    func record(_ value: FakeValue, keys: [CacheKey]) async throws {
+    func record(_ value: FakeValue, of step: VertexInfo, keys: [CacheKey]) async throws {
         records.withLock { records in for key in keys { records[key] = value } }
     }
     func forget(_ key: CacheKey) { records.withLock { $0[key] = nil } }
