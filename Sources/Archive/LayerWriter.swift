@@ -56,6 +56,8 @@ public final class LayerWriter: ChangeSink {
     private let compressor: any StreamFilter
     private var tar: TarWriter
     private var skipsEntry = false
+    /// Whether an entry's time was later than the options' epoch.
+    public private(set) var hasClampedTimes = false
 
     public init(_ options: Options = Options(), sink: @escaping ByteSink) throws {
         self.options = options
@@ -104,7 +106,10 @@ public final class LayerWriter: ChangeSink {
             )
         }
         var metadata = metadata
-        metadata.mtime = clamp(metadata.mtime)
+        if let epoch = options.sourceDateEpoch, metadata.mtime > epoch {
+            metadata.mtime = epoch
+            hasClampedTimes = true
+        }
         try tar.begin(TarEntry(path: path, metadata: metadata))
     }
 
@@ -130,11 +135,6 @@ public final class LayerWriter: ChangeSink {
     private func marker(_ path: RawPath) throws {
         try tar.begin(TarEntry(path: path, metadata: EntryMetadata(.file(size: 0), mode: 0)))
         try tar.end()
-    }
-
-    private func clamp(_ time: FileTime) -> FileTime {
-        guard let epoch = options.sourceDateEpoch else { return time }
-        return min(time, epoch)
     }
 
     /// Closes the archive, hands the last bytes to the sink, and names the result.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+public import LinuxSystem
 public import OCI
 public import Snapshots
 
@@ -28,6 +29,8 @@ public struct AssembledLayer: Hashable, Sendable {
     public var diffID: DiffID
     /// Whether the layer came with a base image, whose blobs are kept as they are.
     public var isBase: Bool
+    /// The archive has this time where the snapshot's files are newer; nil for the files' own times.
+    public var epoch: FileTime?
 }
 
 /// An image whose id is known; its layers need not exist as blobs.

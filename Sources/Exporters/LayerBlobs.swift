@@ -78,7 +78,8 @@ public struct LayerBlobs: Sendable {
                 compression: options.compression,
                 level: options.level,
                 threads: options.threads,
-                dockerMediaType: !options.ociMediaTypes
+                dockerMediaType: !options.ociMediaTypes,
+                sourceDateEpoch: layer.epoch
             ),
             sink: sink
         )

@@ -40,6 +40,16 @@ extension OverlaySnapshotter {
         }
     }
 
+    /// Remembers the bytes of the layer's files, where no archive with their own times was made.
+    public func setSize(_ id: SnapshotID, _ size: Int64) throws {
+        try database.write { transaction in
+            try transaction.execute(
+                "UPDATE snapshots SET size = ? WHERE id = ?",
+                [.integer(size), .integer(id.rawValue)]
+            )
+        }
+    }
+
     /// The layer that `chain` names, when it is in the store.
     public func snapshot(for chain: ChainID) throws -> SnapshotID? {
         let id = try database.read { transaction in

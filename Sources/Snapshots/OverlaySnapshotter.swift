@@ -17,7 +17,14 @@ public final class OverlaySnapshotter: Snapshotter {
                 used INTEGER NOT NULL);
             CREATE TABLE chains (chain_id TEXT PRIMARY KEY, snapshot INTEGER NOT NULL) WITHOUT ROWID;
             CREATE INDEX chains_snapshot ON chains(snapshot);
+            """,
             """
+            CREATE TABLE rewritten_layers (
+                snapshot INTEGER NOT NULL REFERENCES snapshots(id) ON DELETE CASCADE, epoch INTEGER NOT NULL,
+                diff_id TEXT NOT NULL, tree INTEGER REFERENCES snapshots(id) ON DELETE SET NULL,
+                PRIMARY KEY (snapshot, epoch)) WITHOUT ROWID;
+            CREATE INDEX rewritten_layers_tree ON rewritten_layers(tree);
+            """,
         ]
     )
 

@@ -169,6 +169,14 @@ import Testing
                 FileTime(seconds: 150), FileTime(seconds: 100, nanoseconds: 500_000_000),
             ]
         )
+        for (epoch, isClamped) in [(150, true), (199, true), (200, false), (nil, false)] as [(Int64?, Bool)] {
+            let writer = try LayerWriter(LayerWriter.Options(sourceDateEpoch: epoch.map { FileTime(seconds: $0) })) {
+                _ in
+            }
+            let directory = try open(RawPath(scratch.path + "/src"), [.directory])
+            try LayerArchiver(directory.raw, to: writer).walk()
+            #expect(writer.hasClampedTimes == isClamped)
+        }
     }
 
     @Test func whatALayerCannotSay() throws {

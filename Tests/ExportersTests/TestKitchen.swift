@@ -29,7 +29,7 @@ struct TestKitchen {
         snapshots = OverlaySnapshotter(root, database)
     }
 
-    /// Publishes a layer that `fill` makes with shell commands in its directory.
+    /// Publishes a layer that `fill` makes with shell commands in its directory, all files of one time.
     func layer(_ fill: String) throws -> SnapshotID {
         let pending = try snapshots.begin()
         try scratch.shell("cd \(pending.directoryPath)\n\(fill)\nfind . -exec touch -h -d @1000000000 {} +")
@@ -46,14 +46,22 @@ struct TestKitchen {
         return config
     }
 
-    func assemble(_ layers: [SnapshotID], baseLayerCount: Int = 0) async throws -> AssembledImage {
+    func assemble(
+        _ layers: [SnapshotID],
+        baseLayerCount: Int = 0,
+        epoch: Int64? = nil
+    ) async throws -> AssembledImage {
         let built = BuiltImage(
             layers: layers,
             config: config(layers: layers.count),
             baseLayerCount: baseLayerCount,
             platform: .host
         )
-        return try await ImageAssembler(snapshots, content).assemble(built, created: FileTime(seconds: 1_000_000_000))
+        return try await ImageAssembler(snapshots, content).assemble(
+            built,
+            created: FileTime(seconds: 1_000_000_000),
+            epoch: epoch.map { FileTime(seconds: $0) }
+        )
     }
 
     /// Two layers with most kinds of files.
