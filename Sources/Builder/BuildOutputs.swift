@@ -69,12 +69,21 @@ struct OutputRun {
     /// One a platform, in the order of `snapshots`.
     let images: [AssembledImage]
     let snapshots: [[SnapshotID]]
+    /// The time that stands for now, of each image.
+    let epochs: [FileTime?]
     /// Name of the image at the bottom, whose repository may already have its layers.
     let base: Reference?
     let transfers: TransferReporter
 
     func run(_ spec: ExportSpec, _ result: inout BuildResult) async throws {
         let store = engine.store
+        var images = images
+        if spec.kind == .image {
+            let assembler = ImageAssembler(store.snapshots, store.content)
+            for index in images.indices {
+                images[index] = try await assembler.withTreesOfItsOwn(images[index], transfers: transfers)
+            }
+        }
         let image = images[0]
         let blobs = LayerBlobs(store.snapshots, store.content, store.images, spec.layers)
         switch (spec.kind, spec.destination) {
@@ -86,7 +95,7 @@ struct OutputRun {
             try await StoreExporter(store.images).export(images, names: spec.names)
             if spec.names.isEmpty { for image in images { try await keepUnnamed(image) } }
             result.names += spec.names.map(\.description)
-            if spec.push { try await push(spec, blobs, &result) }
+            if spec.push { try await push(images, spec, blobs, &result) }
         case (.oci, let destination?), (.docker, let destination?):
             let exporter = LayoutExporter(
                 blobs,
@@ -108,7 +117,7 @@ struct OutputRun {
         case (.local, .file(let path)?):
             for tree in trees {
                 try await RootfsExporter(store.snapshots).exportDirectory(
-                    tree.layers,
+                    tree,
                     to: tree.directory.map { path.appending($0) } ?? path,
                     transfers: transfers
                 )
@@ -125,9 +134,13 @@ struct OutputRun {
 
     /// The files of each image; of several, each in a directory named after its platform, as BuildKit does.
     private var trees: [RootfsTree] {
-        zip(images, snapshots).map { image, layers in
-            let name = image.platform.description.split(separator: "/").joined(separator: "_")
-            return RootfsTree(layers: layers, directory: images.count == 1 ? nil : name)
+        images.indices.map { index in
+            let name = images[index].platform.description.split(separator: "/").joined(separator: "_")
+            return RootfsTree(
+                layers: snapshots[index],
+                directory: images.count == 1 ? nil : name,
+                time: epochs[index]
+            )
         }
     }
 
@@ -147,7 +160,12 @@ struct OutputRun {
         }
     }
 
-    private func push(_ spec: ExportSpec, _ blobs: LayerBlobs, _ result: inout BuildResult) async throws {
+    private func push(
+        _ images: [AssembledImage],
+        _ spec: ExportSpec,
+        _ blobs: LayerBlobs,
+        _ result: inout BuildResult
+    ) async throws {
         var byRepository: [(Reference, [String])] = []
         for name in spec.names {
             if let index = byRepository.firstIndex(where: { $0.0.name == name.name }) {

@@ -20,19 +20,26 @@ extension Engine {
         _ events: StepEvents
     ) async throws -> BuildResult {
         var result = BuildResult(imageID: nil, manifest: nil, names: [], metadata: .object([:]), warnings: [])
-        var assembled: [AssembledImage] = []
+        var assembled: [OutputTimes: [AssembledImage]] = [:]
         for spec in outputs.all {
+            let times = OutputTimes(spec, plan.builds)
+            if spec.rewritesTimestamps, times.epochs.contains(nil) {
+                events.sink.send(.warning(nil, .noEpochToRewriteTo))
+            }
             try await events.step(spec.stepName) { vertex in
                 let transfers: TransferReporter = { name, total in events.transfer(vertex, name, total: total) }
-                if assembled.isEmpty {
-                    for (lowered, layers) in zip(plan.builds, layers) {
-                        assembled.append(try await assemble(lowered, layers, transfers))
+                var images = assembled[times] ?? []
+                if images.isEmpty {
+                    for (index, lowered) in plan.builds.enumerated() {
+                        images.append(try await assemble(lowered, layers[index], times, index, transfers))
                     }
+                    assembled[times] = images
                 }
                 let run = OutputRun(
                     engine: self,
-                    images: assembled,
+                    images: images,
                     snapshots: layers,
+                    epochs: times.epochs,
                     base: plan.builds[0].base?.reference,
                     transfers: transfers
                 )
@@ -45,9 +52,11 @@ extension Engine {
     private func assemble(
         _ lowered: LoweredBuild,
         _ layers: [SnapshotID],
+        _ outputTimes: OutputTimes,
+        _ index: Int,
         _ transfers: @escaping TransferReporter
     ) async throws -> AssembledImage {
-        let epoch = lowered.sourceDateEpoch.map { FileTime(seconds: $0) }
+        let epoch = outputTimes.epochs[index]
         let store = store
         let baseCount = lowered.base?.config.diffIDs.count ?? 0
         let (config, created) = try await blocking { () -> (ImageConfig, FileTime?) in
@@ -57,9 +66,31 @@ extension Engine {
         return try await ImageAssembler(store.snapshots, store.content).assemble(
             BuiltImage(layers: layers, config: config, baseLayerCount: baseCount, platform: config.platform),
             created: created,
+            epoch: outputTimes.rewritesLayers ? epoch : nil,
             transfers: transfers
         )
     }
+}
+
+/// What decides the times in an output: two with the same have the same image.
+private struct OutputTimes: Hashable {
+    /// Of each build of the plan.
+    let epochs: [FileTime?]
+    let rewritesLayers: Bool
+
+    init(_ spec: ExportSpec, _ builds: [LoweredBuild]) {
+        epochs = builds.map { spec.epoch.seconds(build: $0.sourceDateEpoch).map { FileTime(seconds: $0) } }
+        rewritesLayers = spec.rewritesTimestamps
+    }
+}
+
+extension BuildWarning {
+    fileprivate static let noEpochToRewriteTo = BuildWarning(
+        message: "rewrite-timestamp is specified, but no source-date-epoch was found",
+        detail: [
+            "set SOURCE_DATE_EPOCH in the environment or with --build-arg, or add source-date-epoch= to the output"
+        ]
+    )
 }
 
 /// The config with the times of this build's own steps: when each layer was made, so that a build that finds everything

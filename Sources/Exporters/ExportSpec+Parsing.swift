@@ -46,19 +46,20 @@ extension ExportSpec {
     private static let types = ["image", "registry", "oci", "docker", "tar", "local"]
     private static let imageKeys = [
         "name", "compression", "compression-level", "force-compression", "oci-mediatypes", "annotation.",
+        "source-date-epoch", "rewrite-timestamp",
     ]
     private static let pushKeys = ["push", "push-by-digest"]
     private static let unsupported: Set<String> = [
         "unpack", "store", "registry.insecure", "name-canonical", "dangling-name-prefix", "danging-name-empty-only",
-        "oci-artifact", "attestation-inline", "attestation-prefix", "prefer-nondist-layers", "source-date-epoch",
-        "rewrite-timestamp", "platform-split", "mode", "compatibility-version", "buildinfo", "buildinfo-attrs",
+        "oci-artifact", "attestation-inline", "attestation-prefix", "prefer-nondist-layers",
+        "platform-split", "mode", "compatibility-version", "buildinfo", "buildinfo-attrs",
     ]
 
     private var keys: [String] {
         switch kind {
         case .image: Self.imageKeys + Self.pushKeys
         case .oci, .docker: ["dest", "tar"] + Self.imageKeys
-        case .tar, .local: ["dest"]
+        case .tar, .local: ["dest", "source-date-epoch"]
         }
     }
 
@@ -78,6 +79,8 @@ extension ExportSpec {
         case "push-by-digest": pushByDigest = try Self.boolean(key, value)
         case "tar": isArchive = try Self.boolean(key, value)
         case "oci-mediatypes": layers.ociMediaTypes = try Self.boolean(key, value)
+        case "source-date-epoch": epoch = try Self.epoch(value)
+        case "rewrite-timestamp": rewritesTimestamps = try Self.boolean(key, value)
         case "force-compression": layers.force = try Self.boolean(key, value)
         case "compression":
             if value == "estargz" { throw Self.notYet("--output: compression=estargz") }
@@ -100,6 +103,19 @@ extension ExportSpec {
             return
         }
         throw Self.notYet("--output: \(key)")
+    }
+
+    /// Nothing after the equals sign takes the build's own epoch back, as in BuildKit.
+    private static func epoch(_ value: String) throws -> EpochChoice {
+        if value.isEmpty { return .none }
+        // RFC 3339, in which configs tell times, ends with the year 9999.
+        guard let seconds = Int64(value), (0...253_402_300_799).contains(seconds) else {
+            throw bad(
+                "--output: invalid source-date-epoch: \(value)",
+                "give seconds since 1970, or nothing for no epoch"
+            )
+        }
+        return .at(seconds)
     }
 
     private mutating func validate() throws {

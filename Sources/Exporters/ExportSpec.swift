@@ -16,6 +16,25 @@ public struct ExportSpec: Hashable, Sendable {
         case local
     }
 
+    /// Which time stands for now (reproducible-builds.org, `SOURCE_DATE_EPOCH`).
+    public enum EpochChoice: Hashable, Sendable {
+        /// What the build was given.
+        case ofBuild
+        /// None, whatever the build was given.
+        case none
+        /// Seconds since 1970.
+        case at(Int64)
+
+        /// - Parameter build: what the build was given.
+        public func seconds(build: Int64?) -> Int64? {
+            switch self {
+            case .ofBuild: build
+            case .none: nil
+            case .at(let seconds): seconds
+            }
+        }
+    }
+
     public var kind: Kind
     /// Nil only for `image`.
     public var destination: ExportDestination?
@@ -27,6 +46,9 @@ public struct ExportSpec: Hashable, Sendable {
     public var layers = LayerOptions()
     /// Of the manifest.
     public var annotations: [String: String] = [:]
+    public var epoch = EpochChoice.ofBuild
+    /// Whether no file of the image's own layers is newer than the epoch.
+    public var rewritesTimestamps = false
 
     /// An image in the local store.
     public init(kind: Kind, destination: ExportDestination? = nil) {

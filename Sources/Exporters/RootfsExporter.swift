@@ -7,20 +7,23 @@ public import LinuxSystem
 public import Snapshots
 import Solver
 
-/// Exports the files of an image without the image: as a tar archive or as a directory.
 /// The files of one image.
 public struct RootfsTree: Sendable {
     /// Bottom first.
     public var layers: [SnapshotID]
     /// Where they go in the archive; nil is its root.
     public var directory: String?
+    /// The time of every file; nil for their own.
+    public var time: FileTime?
 
-    public init(layers: [SnapshotID], directory: String? = nil) {
+    public init(layers: [SnapshotID], directory: String? = nil, time: FileTime? = nil) {
         self.layers = layers
         self.directory = directory
+        self.time = time
     }
 }
 
+/// Exports the files of an image without the image: as a tar archive or as a directory.
 public struct RootfsExporter: Sendable {
     private let snapshots: any Snapshotter
 
@@ -38,7 +41,7 @@ public struct RootfsExporter: Sendable {
             let writer = try LayerWriter { try output.write($0) }
             for tree in trees {
                 let target: any ChangeSink = tree.directory.map { SubdirectorySink(writer, RawPath($0)) } ?? writer
-                try Self.walk(tree.layers, snapshots, to: CountingSink(target, cancellation, progress: progress))
+                try Self.walk(tree, snapshots, to: CountingSink(target, cancellation, progress: progress))
             }
             _ = try writer.finish()
             try output.finish()
@@ -46,12 +49,12 @@ public struct RootfsExporter: Sendable {
         }
     }
 
-    /// Copies the merged tree into a directory, which is made when it is not there.
+    /// Copies the merged tree into a directory, which is made when it is not there. The tree's own `directory` is nothing here.
     ///
     /// Files get the caller's owner. What has the name of a file of the tree is replaced, other files stay; nothing is
     /// written through a symlink that lies in the directory. A directory that was made goes again after an error.
     public func exportDirectory(
-        _ layers: [SnapshotID],
+        _ tree: RootfsTree,
         to directory: RawPath,
         transfers: @escaping TransferReporter = silentTransfers
     ) async throws {
@@ -84,7 +87,7 @@ public struct RootfsExporter: Sendable {
                         fillsHoles: false,
                         skipsRoot: true
                     )
-                    try Self.walk(layers, snapshots, to: counting)
+                    try Self.walk(tree, snapshots, to: counting)
                     _ = try sink.finish()
                 }
                 progress.complete()
@@ -95,8 +98,9 @@ public struct RootfsExporter: Sendable {
         }
     }
 
-    private static func walk(_ layers: [SnapshotID], _ snapshots: any Snapshotter, to sink: any ChangeSink) throws {
-        let tree = try snapshots.readTree(layers)
+    private static func walk(_ files: RootfsTree, _ snapshots: any Snapshotter, to next: any ChangeSink) throws {
+        let sink: any ChangeSink = files.time.map { time in RetimingSink(next) { _ in time } } ?? next
+        let tree = try snapshots.readTree(files.layers)
         // The tree's root only names the directory.
         let root = try open(at: tree.root.raw, ".", [.directory]).shared()
         try withExtendedLifetime((tree, root)) { try LayerArchiver(root.raw, to: sink).walk() }

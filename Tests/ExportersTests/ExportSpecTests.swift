@@ -29,6 +29,20 @@ struct ExportSpecTests {
     }
 
     @Test(arguments: [
+        ("type=image,rewrite-timestamp=true", ExportSpec.EpochChoice.ofBuild, Int64?(7), true),
+        ("type=oci,source-date-epoch=12", .at(12), 12, false),
+        ("type=docker,rewrite-timestamp=1,source-date-epoch=", .none, nil, true),
+        ("type=tar,source-date-epoch=0", .at(0), 0, false),
+        ("type=local,dest=out,source-date-epoch=253402300799", .at(253_402_300_799), 253_402_300_799, false),
+    ])
+    func epochs(_ text: String, _ choice: ExportSpec.EpochChoice, _ ofBuildWithSeven: Int64?, _ rewrites: Bool) throws {
+        let spec = try ExportSpec(parsing: text)
+        #expect(spec.epoch == choice)
+        #expect(spec.epoch.seconds(build: 7) == ofBuildWithSeven)
+        #expect(spec.rewritesTimestamps == rewrites)
+    }
+
+    @Test(arguments: [
         ("", "needs a value"),
         ("type=dokcer", "did you mean \"docker\"?"),
         ("type=oci,dst=x", "did you mean \"dest\"?"),
@@ -42,7 +56,11 @@ struct ExportSpecTests {
         ("type=oci,compression-level=10", "levels 0 to 9"),
         ("type=oci,compression=uncompressed,compression-level=1", "not possible"),
         ("type=oci,compression=zstd,oci-mediatypes=false", "oci-mediatypes=true"),
-        ("type=image,rewrite-timestamp=true", "not supported yet"),
+        ("type=image,rewrite-timestamp=maybe", "neither true nor false"),
+        ("type=tar,rewrite-timestamp=true", "unknown key of type=tar"),
+        ("type=oci,source-date-epoch=soon", "invalid source-date-epoch: soon"),
+        ("type=oci,source-date-epoch=-1", "invalid source-date-epoch: -1"),
+        ("type=oci,source-date-epoch=253402300800", "invalid source-date-epoch"),
         ("type=image,annotation-index.a=b", "not supported yet"),
         ("type=tar,compression=gzip", "unknown key of type=tar"),
         ("dest=x", "needs a type"),

@@ -21,6 +21,19 @@ struct RootfsExporterTests {
         #expect(try listTree(tree, .all) == listTree(kitchen.snapshots.readTree(layers).root, .all))
     }
 
+    @Test func everyFileHasTheTimeThatIsAskedFor() async throws {
+        let kitchen = try TestKitchen()
+        let layers = [try kitchen.layer("mkdir -p a/b; echo 1 > a/b/f; ln -s f a/b/l; touch -d @1500000000 a")]
+        let tree = RootfsTree(layers: layers, time: FileTime(seconds: 1_234_567_890))
+        let exporter = RootfsExporter(kitchen.snapshots)
+        try await exporter.exportArchive([tree], to: .file(kitchen.scratch.file("rootfs.tar")))
+        try await exporter.exportDirectory(tree, to: kitchen.scratch.file("tree"))
+        let expected = "1234567890\n1234567890\n1234567890\n1234567890\n"
+        #expect(try kitchen.scratch.shell("cd tree; stat -c %Y a a/b a/b/f a/b/l") == expected)
+        try kitchen.scratch.shell("mkdir again; tar -xpf rootfs.tar -C again")
+        #expect(try kitchen.scratch.shell("cd again; stat -c %Y a a/b a/b/f a/b/l") == expected)
+    }
+
     @Test func theDirectoryIsTheCallersAndReplacesFiles() async throws {
         let kitchen = try TestKitchen()
         let image = try await kitchen.sample()
@@ -31,7 +44,10 @@ struct RootfsExporterTests {
             """
         )
         let layers = image.layers.map(\.snapshot)
-        try await RootfsExporter(kitchen.snapshots).exportDirectory(layers, to: kitchen.scratch.file("dest"))
+        try await RootfsExporter(kitchen.snapshots).exportDirectory(
+            RootfsTree(layers: layers),
+            to: kitchen.scratch.file("dest")
+        )
         #expect(try kitchen.scratch.shell("find outside -type f") == "")
         #expect(
             try kitchen.scratch.shell("cat dest/mine dest/etc/new; stat -c %a dest; stat -c %s dest/zeros")
@@ -48,7 +64,7 @@ struct RootfsExporterTests {
         defer { _ = try? kitchen.scratch.shell("umount small") }
         let exporter = RootfsExporter(kitchen.snapshots)
         await #expect {
-            try await exporter.exportDirectory([layer], to: kitchen.scratch.file("small/tree"))
+            try await exporter.exportDirectory(RootfsTree(layers: [layer]), to: kitchen.scratch.file("small/tree"))
         } throws: {
             ($0 as? ExportError)?.code == .diskFull
         }
@@ -65,7 +81,10 @@ struct RootfsExporterTests {
 
     @Test func anEmptyImageIsAnEmptyTree() async throws {
         let kitchen = try TestKitchen()
-        try await RootfsExporter(kitchen.snapshots).exportDirectory([], to: kitchen.scratch.file("tree"))
+        try await RootfsExporter(kitchen.snapshots).exportDirectory(
+            RootfsTree(layers: []),
+            to: kitchen.scratch.file("tree")
+        )
         #expect(try kitchen.scratch.shell("ls -A tree") == "")
     }
 }
