@@ -21,6 +21,12 @@ extension BuildCommand {
             // As docker: a name that the environment does not have is as if it had not been given.
             request.buildArguments[key] = value ?? environment[key]
         }
+        // As buildx: reproducible-builds.org has it set once, for all tools.
+        if request.buildArguments["SOURCE_DATE_EPOCH"] == nil, let epoch = environment["SOURCE_DATE_EPOCH"],
+            !epoch.isEmpty
+        {
+            request.buildArguments["SOURCE_DATE_EPOCH"] = epoch
+        }
         request.labels = try labels.map { text in
             let (key, value) = try keyValue(text, of: "--label")
             return LoweringRequest.Label(key: key, value: value ?? "")

@@ -28,6 +28,18 @@ import Testing
         return try command.request(input, environment: environment)
     }
 
+    @Test(
+        arguments: [
+            ([], ["SOURCE_DATE_EPOCH": "7"], "7"), ([], [:], nil), ([], ["SOURCE_DATE_EPOCH": ""], nil),
+            (["--build-arg", "SOURCE_DATE_EPOCH=8"], ["SOURCE_DATE_EPOCH": "7"], "8"),
+            (["--build-arg", "SOURCE_DATE_EPOCH="], ["SOURCE_DATE_EPOCH": "7"], ""),
+            (["--build-arg", "SOURCE_DATE_EPOCH"], ["SOURCE_DATE_EPOCH": "7"], "7"),
+        ] as [([String], [String: String], String?)]
+    )
+    func theEpochOfTheEnvironment(_ words: [String], _ environment: [String: String], _ expected: String?) throws {
+        #expect(try build(words + ["."], environment: environment).buildArguments["SOURCE_DATE_EPOCH"] == expected)
+    }
+
     @Test func everything() throws {
         let request = try build(
             [
