@@ -139,6 +139,7 @@ let package = Package(
         tests("DockerfileFrontend", ["DockerfileFrontend", "DockerfileSyntax", "BuildDefinition", "OCI", "Solver"]),
         tests("DockerfileLint", ["DockerfileLint", "DockerfileSyntax", "OCI"]),
         tests("Exporters", ["Exporters", "OCI", "LinuxSystem", "Archive", "Content", "Snapshots", "GalleyTesting"]),
+        tests("Builder", ["Builder", "Content", "OCI", "LinuxSystem", "GalleyTesting"]),
         tests("ProgressUI", ["ProgressUI", "Solver", "OCI"]),
         tests("EndToEnd", ["GalleyTesting", "OCI", "LinuxSystem"]),
         tests(

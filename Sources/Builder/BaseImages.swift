@@ -23,27 +23,36 @@ struct BaseImages: ImageResolver {
             }
         }
         return try await events.step("[internal] load metadata for \(reference.withDefaultTag)") { _ in
-            if !pulls, let local = try local(reference, platform) { return local }
-            let (image, record) = try await remote(reference, platform)
-            try await remember(record, image.config.platform)
+            let store = store
+            let known = try await blocking { try store.images.find(reference) }
+            if !pulls, let known, let local = try await local(known, reference, platform) { return local }
+            let (image, found) = try await remote(reference, platform)
+            let foundPlatform = image.config.platform
+            try await blocking { try store.images.remember(found, foundPlatform, insteadOf: known) }
             return image
         }
     }
 
-    private func local(_ reference: Reference, _ platform: Platform) throws -> ResolvedImage? {
-        guard let record = try store.images.find(reference) else { return nil }
-        for image in [record] + record.variants.map(record.variant) {
-            guard let bytes = try store.content.load(image.config) else { continue }
-            let config = try ImageConfig(parsing: bytes)
-            guard platform.accepts(config.platform) else { continue }
-            return ResolvedImage(
-                reference: reference,
-                manifest: image.manifest,
-                configDigest: image.config,
-                config: config
-            )
+    private func local(
+        _ record: ImageRecord,
+        _ reference: Reference,
+        _ platform: Platform
+    ) async throws -> ResolvedImage? {
+        let store = store
+        return try await blocking {
+            for image in [record] + record.variants.map(record.variant) {
+                guard let bytes = try store.content.load(image.config) else { continue }
+                let config = try ImageConfig(parsing: bytes)
+                guard platform.accepts(config.platform) else { continue }
+                return ResolvedImage(
+                    reference: reference,
+                    manifest: image.manifest,
+                    configDigest: image.config,
+                    config: config
+                )
+            }
+            return nil
         }
-        return nil
     }
 
     /// Asks the registry. Documents are stored; the name is not, which the returned record is for.
@@ -132,36 +141,6 @@ struct BaseImages: ImageResolver {
             updated: FileTime.now.seconds
         )
         return (image, record)
-    }
-
-    /// Keeps a name that a build needed, so that the next build asks nobody. A name that the user gave stays listed.
-    /// One for another platform of the same index is added to it.
-    private func remember(_ found: ImageRecord, _ platform: Platform) async throws {
-        let store = store
-        try await blocking {
-            guard var known = try store.images.find(found.reference) else {
-                var record = found
-                record.isImplicit = true
-                return try store.images.set(record)
-            }
-            let isSameIndex = known.repositoryDigest != nil && known.repositoryDigest == found.repositoryDigest
-            if known.config == found.config || known.variants.contains(where: { $0.config == found.config }),
-                isSameIndex
-            {
-                return
-            }
-            if isSameIndex {
-                known.variants.removeAll { $0.platform == platform }
-                known.variants.append(
-                    ImageVariant(platform: platform, config: found.config, manifest: found.manifest, size: 0)
-                )
-                return try store.images.set(known)
-            }
-            var record = found
-            if known.config == found.config { record.size = known.size }
-            record.isImplicit = known.isImplicit
-            try store.images.set(record)
-        }
     }
 
     private func noMatch(_ reference: Reference, _ platform: Platform, _ index: Index) -> BuilderError {

@@ -189,15 +189,11 @@ struct OutputRun {
         if let manifest = result.manifest { try await remember(manifest, spec.names) }
     }
 
-    /// The names now are what the registry has.
+    /// The names now are what the registry has; those that were moved to another image meanwhile are not.
     private func remember(_ manifest: Descriptor, _ names: [Reference]) async throws {
-        let store = engine.store
+        let (store, pushed) = (engine.store, images.map(\.configDigest))
         try await blocking {
-            for name in names {
-                guard var record = try store.images.find(name) else { continue }
-                record.repositoryDigest = manifest.digest
-                try store.images.set(record)
-            }
+            for name in names { try store.images.setRepositoryDigest(manifest.digest, of: name, pushed) }
         }
     }
 

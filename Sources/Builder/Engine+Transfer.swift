@@ -41,10 +41,8 @@ extension Engine {
                 // All its blobs are there now, so the original can be named too.
                 manifest = try await target.pushManifest(bytes, original.mediaType, tag: reference.tagOrDigest)
             }
-            var updated = record
-            updated.repositoryDigest = manifest.digest
-            let final = updated
-            try await blocking { try store.images.set(final) }
+            let (digest, pushed) = (manifest.digest, [record.config] + record.variants.map(\.config))
+            try await blocking { try store.images.setRepositoryDigest(digest, of: reference, pushed) }
             return manifest
         }
     }

@@ -101,46 +101,61 @@ public struct ImageStore: Sendable {
     public init(_ database: MetadataDatabase) { self.database = database }
 
     /// Sets or moves a tag, for all platforms at once.
-    public func set(_ record: ImageRecord) throws {
+    public func set(_ record: ImageRecord) throws { try database.write { try Self.set(record, $0) } }
+
+    /// Changes what a tag stands for, in one transaction: no tag that another process sets meanwhile is lost.
+    ///
+    /// - Parameter change: gets what ``find(_:)`` finds, and returns what is to be set; nil leaves all as it is.
+    public func update(_ reference: Reference, _ change: (ImageRecord?) throws -> ImageRecord?) throws {
         try database.write { transaction in
-            let name = record.reference.withDefaultTag.description
-            // Replacing the row takes its variants with it.
+            guard let record = try change(Self.find(reference, transaction)) else { return }
+            try Self.set(record, transaction)
+        }
+    }
+
+    private static func set(_ record: ImageRecord, _ transaction: MetadataDatabase.Transaction) throws {
+        let name = record.reference.withDefaultTag.description
+        // Replacing the row takes its variants with it.
+        try transaction.execute(
+            "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                .text(name), .text(record.config.description),
+                SQLValue(record.manifest?.digest.description), SQLValue(record.manifest?.mediaType.rawValue),
+                SQLValue(record.manifest?.size), SQLValue(record.repositoryDigest?.description),
+                .integer(record.size), .integer(record.updated), .integer(record.isImplicit ? 1 : 0),
+            ]
+        )
+        for variant in record.variants {
             try transaction.execute(
-                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO image_variants VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
-                    .text(name), .text(record.config.description),
-                    SQLValue(record.manifest?.digest.description), SQLValue(record.manifest?.mediaType.rawValue),
-                    SQLValue(record.manifest?.size), SQLValue(record.repositoryDigest?.description),
-                    .integer(record.size), .integer(record.updated), .integer(record.isImplicit ? 1 : 0),
+                    .text(name), .text(variant.platform.description), .text(variant.config.description),
+                    SQLValue(variant.manifest?.digest.description), SQLValue(variant.manifest?.mediaType.rawValue),
+                    SQLValue(variant.manifest?.size), .integer(variant.size),
                 ]
             )
-            for variant in record.variants {
-                try transaction.execute(
-                    "INSERT OR REPLACE INTO image_variants VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        .text(name), .text(variant.platform.description), .text(variant.config.description),
-                        SQLValue(variant.manifest?.digest.description), SQLValue(variant.manifest?.mediaType.rawValue),
-                        SQLValue(variant.manifest?.size), .integer(variant.size),
-                    ]
-                )
-            }
         }
     }
 
     /// The record of a tag, or of `name@digest` when a tag of that name has the digest.
     public func find(_ reference: Reference) throws -> ImageRecord? {
-        try database.read { transaction in
-            if let digest = reference.digest {
-                let rows = try transaction.query(
-                    "\(Self.select) WHERE repository_digest = ? OR manifest = ? ORDER BY updated DESC",
-                    [.text(digest.description), .text(digest.description)]
-                )
-                return try rows.compactMap { try Self.record($0, transaction) }
-                    .first { $0.reference.name == reference.name }
-            }
-            return try transaction.query("\(Self.select) WHERE name = ?", [.text(reference.withDefaultTag.description)])
-                .compactMap { try Self.record($0, transaction) }.first
+        try database.read { try Self.find(reference, $0) }
+    }
+
+    private static func find(
+        _ reference: Reference,
+        _ transaction: MetadataDatabase.Transaction
+    ) throws -> ImageRecord? {
+        if let digest = reference.digest {
+            let rows = try transaction.query(
+                "\(select) WHERE repository_digest = ? OR manifest = ? ORDER BY updated DESC",
+                [.text(digest.description), .text(digest.description)]
+            )
+            return try rows.compactMap { try record($0, transaction) }
+                .first { $0.reference.name == reference.name }
         }
+        return try transaction.query("\(select) WHERE name = ?", [.text(reference.withDefaultTag.description)])
+            .compactMap { try record($0, transaction) }.first
     }
 
     /// Every tag whose image id starts with `prefix` (hex digits).
