@@ -4,6 +4,7 @@
 import BuildDefinition
 import Content
 import LinuxSystem
+import OCI
 import Snapshots
 
 /// Writes a commit that a mirror has into a new layer.

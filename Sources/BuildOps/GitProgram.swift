@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-import BuildDefinition
 import Glibc
 import LinuxSystem
+import OCI
 
 /// Runs git: without the user's and the machine's settings, without prompts, without hooks, and with all that it starts
 /// in a sandbox of processes that ends with it.
@@ -173,7 +173,7 @@ struct GitProgram: Sendable {
     private func redacted(_ text: String) -> String {
         var text = text
         for secret in secrets where !secret.isEmpty { text = text.replacing(secret, with: "***") }
-        let lines = text.split(whereSeparator: \.isNewline).map { withoutPassword(String($0)) }
+        let lines = text.split(whereSeparator: \.isNewline).map { shownText(String($0)) }
         return lines.filter { !$0.allSatisfy(\.isWhitespace) }.joined(separator: "\n")
     }
 

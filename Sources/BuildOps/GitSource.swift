@@ -77,7 +77,7 @@ final class GitSource: RemoteTree {
             return commit
         }
         let git = try await program()
-        let shown = withoutPassword(remote)
+        let shown = shownURL(remote)
         let name = "[internal] load git metadata for \(shown)" + (op.reference.map { "#\($0)" } ?? "")
         let step = VertexInfo(id: VertexID(Digest.sha256("step \(name)")), name: name)
         let commit = try await SourceAnnouncement(step, environment).working {
@@ -194,7 +194,7 @@ final class GitSource: RemoteTree {
             }
         return BuildOpsError(
             .sourceMissing,
-            "failed to fetch remote \(withoutPassword(remote)): \(text.isEmpty ? "git failed" : text)",
+            "failed to fetch remote \(shownURL(remote)): \(text.isEmpty ? "git failed" : text)",
             nextStep: next
         )
     }

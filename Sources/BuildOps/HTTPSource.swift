@@ -130,7 +130,7 @@ final class HTTPSource: RemoteTree {
                 if let checksum = op.checksum { throw mismatch(download.entry.digest, checksum) }
                 throw BuildOpsError(
                     .conflict,
-                    "\(withoutPassword(op.url)) changed during the build",
+                    "\(shownURL(op.url)) changed during the build",
                     nextStep: "build again"
                 )
             }
@@ -149,7 +149,7 @@ final class HTTPSource: RemoteTree {
     private func mismatch(_ found: Digest, _ expected: Digest) -> BuildOpsError {
         BuildOpsError(
             .conflict,
-            "digest mismatch for \(withoutPassword(op.url)): \(found) (expected: \(expected))",
+            "digest mismatch for \(shownURL(op.url)): \(found) (expected: \(expected))",
             nextStep: "the file is not the one that --checksum names; if it should be, correct the checksum"
         )
     }
@@ -167,7 +167,7 @@ final class HTTPSource: RemoteTree {
                 guard former != nil else {
                     throw BuildOpsError(
                         .conflict,
-                        "\(withoutPassword(op.url)): the server sent no file, but says it is unchanged"
+                        "\(shownURL(op.url)): the server sent no file, but says it is unchanged"
                     )
                 }
                 return nil

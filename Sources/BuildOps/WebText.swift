@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-import BuildDefinition
+import OCI
 
 /// A time in the preferred form of RFC 9110, 5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`.
 struct HTTPDate: Hashable, Sendable {

@@ -5,6 +5,7 @@ import BuildDefinition
 import BuildOps
 import DockerfileSyntax
 import LinuxSystem
+import OCI
 
 /// Where a build context is, as users name it: a directory of this machine, a git repository, a file on the web.
 enum ContextLocation {
@@ -27,7 +28,7 @@ enum ContextLocation {
         } catch {
             throw BuilderError(
                 .invalidRequest,
-                "\(what): \(withoutPassword(text)): \(error)",
+                "\(what): \(shownURL(text)): \(error)",
                 nextStep: "name what is wanted of a repository as #ref:directory, or as ?ref=...&subdir=..."
             )
         }
@@ -68,7 +69,7 @@ enum ContextLocation {
         if text.contains("://") {
             return BuilderError(
                 .notFound,
-                "\(what): \"\(withoutPassword(text))\" is no address of a build context",
+                "\(what): \"\(shownURL(text))\" is no address of a build context",
                 nextStep:
                     "use a directory, a git repository (https://host/name.git, ssh://, git@host:name) or an http(s) "
                     + "address of a tar archive"

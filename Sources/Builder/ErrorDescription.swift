@@ -36,8 +36,8 @@ public func userFacing(_ error: any Error, root: String) -> UserFacingError {
         UserFacingError(error.message, nextStep: error.nextStep)
     case let error as DockerfileDiagnostics:
         UserFacingError(
-            "failed to solve: " + error.diagnostics.map(\.description).joined(separator: "\n"),
-            excerpt: error.diagnostics.map { $0.render(in: error.source) }.joined(separator: "\n")
+            shownText("failed to solve: " + error.diagnostics.map(\.description).joined(separator: "\n")),
+            excerpt: excerpt(error)
         )
     case let error as ImageResolutionError: imageResolution(error, root)
     case let error as StepFailure: userFacing(error.cause, root: root)
@@ -58,14 +58,19 @@ public func userFacing(_ error: any Error, root: String) -> UserFacingError {
 private func imageResolution(_ error: ImageResolutionError, _ root: String) -> UserFacingError {
     let cause = userFacing(error.cause, root: root)
     let diagnostics = error.diagnostics.diagnostics
-    let message = diagnostics.map(\.message).joined(separator: "\n")
+    let message = shownText(diagnostics.map(\.message).joined(separator: "\n"))
     // The diagnostic says where; the cause says why, unless it is in there already.
     let text = message.contains(cause.description) ? message : "\(message): \(cause.description)"
     return UserFacingError(
         "failed to solve: \(text)",
         nextStep: cause.nextStep,
-        excerpt: diagnostics.map { $0.render(in: error.diagnostics.source) }.joined(separator: "\n")
+        excerpt: excerpt(error.diagnostics)
     )
+}
+
+/// The lines of the Dockerfile, which may hold signed addresses.
+private func excerpt(_ error: DockerfileDiagnostics) -> String {
+    shownText(error.diagnostics.map { $0.render(in: error.source) }.joined(separator: "\n"))
 }
 
 /// A step that failed, with the lines of the Dockerfile that asked for it.
@@ -84,6 +89,6 @@ func stepFailure(_ failure: StepFailure, in dockerfile: Dockerfile, lines: Close
         "failed to solve: \(cause.description)",
         nextStep: cause.nextStep,
         exitCode: cause.exitCode,
-        excerpt: Diagnostic(.semantic, cause.description, range: instruction.range).render(in: dockerfile)
+        excerpt: shownText(Diagnostic(.semantic, cause.description, range: instruction.range).render(in: dockerfile))
     )
 }

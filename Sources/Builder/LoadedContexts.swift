@@ -7,6 +7,7 @@ import Content
 import DockerfileFrontend
 import DockerfileSyntax
 import LinuxSystem
+import OCI
 import Snapshots
 
 /// The contexts of a build, found and as far as needed fetched, and the Dockerfile.
@@ -99,7 +100,7 @@ struct ContextLoader {
     private var pathInside: String? { if case .file(let path) = request.recipe { path } else { nil } }
 
     private func download(_ url: String) async throws -> Recipe {
-        try await events.step("[internal] load build definition from \(withoutPassword(url))") { _ in
+        try await events.step("[internal] load build definition from \(shownURL(url))") { _ in
             let bytes = try await web.fetch(WebRequest(url: url)) { _, body in
                 var bytes: [UInt8] = []
                 while let chunk = try await body.receive() {
@@ -107,7 +108,7 @@ struct ContextLoader {
                     guard bytes.count <= RecipeReader.limit else {
                         throw BuilderError(
                             .invalidRequest,
-                            "the Dockerfile at \(withoutPassword(url)) is larger than \(RecipeReader.limit >> 20) MiB"
+                            "the Dockerfile at \(shownURL(url)) is larger than \(RecipeReader.limit >> 20) MiB"
                         )
                     }
                 }
@@ -174,7 +175,7 @@ struct ContextLoader {
             BuildVertex(
                 op: .git(op),
                 inputs: [],
-                metadata: .init(name: "[internal] load git source \(withoutPassword(op.remote))\(subject)")
+                metadata: .init(name: "[internal] load git source \(shownURL(op.remote))\(subject)")
             ),
             environment
         )

@@ -59,7 +59,7 @@ struct ContextSteps {
     }
 
     private func httpName(_ name: String?, _ op: HTTPOp) -> String {
-        name.map { "[context \($0)] \(withoutPassword(op.url))" } ?? "[internal] load remote build context"
+        name.map { "[context \($0)] \(shownURL(op.url))" } ?? "[internal] load remote build context"
     }
 
     /// What the request says of the build context's repository besides its address.
@@ -91,7 +91,7 @@ extension NamedContexts {
 extension GitOp {
     /// The repository and what of it is wanted.
     var shown: String {
-        let remote = withoutPassword(remote)
+        let remote = shownURL(remote)
         guard reference != nil || subdirectory != nil else { return remote }
         return "\(remote)#\(reference ?? "")" + (subdirectory.map { ":" + $0 } ?? "")
     }

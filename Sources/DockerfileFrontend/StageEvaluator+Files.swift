@@ -29,8 +29,8 @@ extension StageEvaluator {
             locations.append((try transfer.location(text, at: source.range), source.range))
         }
         if !checksum.isEmpty { try transfer.checkChecksum(locations.map(\.location)) }
-        // BuildKit shows and stores a URL's password; here names and history never have one.
-        let text = withoutPassword(displayText(step.instruction.original, expander, plan.environment))
+        // BuildKit shows and stores a URL's password and query; here names and history never have them.
+        let text = shownText(displayText(step.instruction.original, expander, plan.environment))
         let name = namer.next(
             text,
             isTrigger: step.isTrigger,
@@ -64,7 +64,7 @@ extension StageEvaluator {
             work,
             named: name,
             step,
-            createdBy: (words + shown.map(withoutPassword) + [target, "# buildkit"]).joined(separator: " ")
+            createdBy: (words + shown.map(shownURL) + [target, "# buildkit"]).joined(separator: " ")
         )
     }
 

@@ -175,7 +175,7 @@ struct StageEvaluator {
             name: name,
             lines: step.range.lines,
             stage: plan.node.displayName,
-            instruction: withoutPassword(step.instruction.original),
+            instruction: shownText(step.instruction.original),
             ignoresCache: ignoresCache
         )
     }

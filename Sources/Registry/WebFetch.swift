@@ -6,6 +6,7 @@ import FoundationEssentials
 public import LinuxSystem
 import NIOCore
 import NIOHTTP1
+import OCI
 
 /// A file on a web server to be asked for.
 public struct WebFetch: Sendable {
@@ -69,7 +70,7 @@ public struct WebClient: Sendable {
         var fetch = fetch
         let (plain, user) = splitUser(of: fetch.url)
         guard let address = WebAddress(plain) else {
-            throw RegistryError(.invalidResponse, "\(shownURL(fetch.url)) is not an http or https address")
+            throw RegistryError(.invalidResponse, "\(shown(fetch.url)) is not an http or https address")
         }
         if fetch.authorization == nil { fetch.authorization = user }
         let request = fetch
@@ -142,12 +143,12 @@ public struct WebClient: Sendable {
             guard let next = WebAddress(location, relativeTo: address) else {
                 throw RegistryError(
                     .invalidResponse,
-                    "\(shownURL(fetch.url)) redirects to something that is not an http(s) address"
+                    "\(shown(fetch.url)) redirects to something that is not an http(s) address"
                 )
             }
             address = next
         }
-        throw RegistryError(.invalidResponse, "\(shownURL(fetch.url)) redirects more than \(Self.redirectLimit) times")
+        throw RegistryError(.invalidResponse, "\(shown(fetch.url)) redirects more than \(Self.redirectLimit) times")
     }
 
     private func pump(_ answer: HTTPAnswer, _ fetch: WebFetch, into pipe: ChunkPipe) async {
@@ -162,7 +163,7 @@ public struct WebClient: Sendable {
     }
 
     private func refusal(_ answer: HTTPAnswer, _ fetch: WebFetch) -> any Error {
-        let message = "\(shownURL(fetch.url)): invalid response status \(answer.status)"
+        let message = "\(shown(fetch.url)): invalid response status \(answer.status)"
         switch answer.status {
         case 404, 410:
             return RegistryError(.blobNotFound, message, nextStep: "there is no such file; check the URL")
@@ -206,13 +207,5 @@ private func splitUser(of url: String) -> (url: String, authorization: RedactedS
     return (String(rest), RedactedString("Basic \(Data(pair.utf8).base64EncodedString())"))
 }
 
-/// A URL as messages show it: without query, where signed addresses carry their secrets, and without user information.
-private func shownURL(_ url: String) -> String {
-    var text = url.prefix { $0 != "?" && $0 != "#" }
-    if let scheme = text.firstRange(of: "://"),
-        let at = text[scheme.upperBound...].prefix(while: { $0 != "/" }).lastIndex(of: "@")
-    {
-        text = text[..<scheme.upperBound] + text[text.index(after: at)...]
-    }
-    return sanitised(String(text), limit: 300)
-}
+/// A URL as messages show it, in bounds and without what a terminal would obey.
+private func shown(_ url: String) -> String { sanitised(shownURL(url), limit: 300) }

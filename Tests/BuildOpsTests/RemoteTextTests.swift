@@ -48,17 +48,6 @@ import Testing
     )
     func dates(_ text: String, _ seconds: Int64?) { #expect(HTTPDate(text)?.seconds == seconds) }
 
-    @Test(
-        arguments: [
-            ("https://user:pass@h/x", "https://***@h/x"), ("ssh://git@h/x", "ssh://git@h/x"), ("git@h:x", "git@h:x"),
-            ("a https://u:p@h/ and http://v:w@i?x@y", "a https://***@h/ and http://***@i?x@y"),
-            ("https://h/@x:y", "https://h/@x:y"), ("https://token@h/r.git", "https://***@h/r.git"),
-            ("https://u:p'w@h/x", "https://***@h/x"), ("HTTPS://u:p\"w@h", "HTTPS://***@h"),
-            ("ssh://u:p@h/x", "ssh://***@h/x"), ("https://h/\u{301}@t/x", "https://h/\u{301}@t/x"),
-        ]
-    )
-    func passwords(_ text: String, _ expected: String) { #expect(withoutPassword(text) == expected) }
-
     @Test(arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")])
     func base64Vectors(_ text: String, _ expected: String) { #expect(base64(Array(text.utf8)) == expected) }
 

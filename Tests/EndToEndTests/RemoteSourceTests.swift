@@ -116,7 +116,55 @@ struct WebFileTests {
         #expect(build.result.status == 1)
         #expect(build.result.errors.contains(message), "\(build.result)")
         #expect(build.result.errors.contains(hint), "\(build.result)")
-        #expect(!build.result.errorLines.contains { $0.contains("abc") })
+        // Neither the message nor the lines of the Dockerfile beside it.
+        #expect(!build.result.errors.contains("abc"))
+    }
+
+    @Test("the query of a signed address is sent, and shown nowhere")
+    func signedAddresses() async throws {
+        let server = try WebServer { request in
+            guard request.target.hasSuffix("?X-Signature=hush") else { return .init(status: "403 Forbidden") }
+            switch request.path {
+            case "/Dockerfile": return .text("FROM scratch\nCOPY f /f\n")
+            case "/f": return .text("content")
+            default: return .notFound
+            }
+        }
+        let store = try GalleyStore()
+        let address = "\(server.url)/f?X-Signature=hush#hush"
+        let context = try add(address)
+        let build = try await DirectoryBuild(store, context)
+        #expect(build.files == ["f": "content"])
+        #expect(build.result.errors.contains(" \(server.url)/f /\n"), "\(build.result)")
+        var said = [build.result.errors]
+        try await store.build(context, tag: "app")
+        said.append(try await store.galley("history", "--no-trunc", "app").get().output)
+        said.append(try await store.galley("inspect", "app").get().output)
+        let dockerfile = "\(server.url)/Dockerfile?X-Signature=hush"
+        let remote = try await DirectoryBuild(store, try BuildContext("", ["f": "1"]), ["-f", dockerfile])
+        #expect(remote.files == ["f": "1"])
+        said.append(remote.result.errors)
+        for words in [
+            [dockerfile], ["\(server.url)/none.tar?X-Signature=hush"], ["\(server.url)/r.git?X-Signature=hush"],
+        ] {
+            let failed = try await DirectoryBuild(store, words)
+            #expect(failed.result.status == 1, "\(words): \(failed.result)")
+            said.append(failed.result.errors)
+        }
+        for (text, message) in [
+            ("ADD --checksum=\(Digest.sha256("other")) \(address) /", "digest mismatch for \(server.url)/f"),
+            ("ADD \(server.url)/none?X-Signature=hush /", "\(server.url)/none: invalid response status 404"),
+            ("ADD \(server.url)/r.git?X-Signature=hush /", "unexpected query"),
+            ("ADD --checksum=no \(address) /", "invalid checksum digest format"),
+            ("COPY \(address) /", "source can't be a URL for COPY"),
+        ] {
+            let failed = try await DirectoryBuild(store, try BuildContext("FROM scratch\n\(text)\n"))
+            #expect(failed.result.errors.contains(message), "\(failed.result)")
+            said.append(failed.result.errors)
+        }
+        for text in said { #expect(!text.contains("hush"), "\(text)") }
+        let kept = try await runScript(#"grep -rl X-Signature "$1" || true"#, [store.root.description])
+        #expect(kept == "")
     }
 
     @Test("compressed content stays as the server sends it")
