@@ -65,9 +65,10 @@ struct ContextScanner {
             let text = child.description
             let ignored = ignore.isIgnored(text)
             guard let status = try statusIfPresent(at: directory, found.name) else { continue }
+            var attributes: Digest?
             if status.kind == .directory {
                 if ignored, ignore.canSkipDirectory(text) { continue }
-                try scanDirectory(found.name, in: directory, child, included: match == .whole)
+                attributes = try scanDirectory(found.name, in: directory, child, included: match == .whole)
                 // An ignored directory is there only to hold what an exception brought back.
                 if ignored, directories[child]?.isEmpty ?? true {
                     directories[child] = nil
@@ -80,22 +81,25 @@ struct ContextScanner {
             if isFollowed { needsEverything = true }
             // On the way to what is read there are only directories and symlinks.
             if match == .above, status.kind != .directory, !isFollowed { continue }
-            entries.append(try entry(found.name, status, in: directory, child))
+            var entry = try entry(found.name, status, in: directory, child)
+            if let attributes { entry.digest = attributes }
+            entries.append(entry)
         }
         directories[path] = entries
     }
 
+    /// Returns the digest of its attributes.
     private mutating func scanDirectory(
         _ name: RawPath,
         in directory: CInt,
         _ path: RawPath,
         included: Bool
-    ) throws {
+    ) throws -> Digest? {
         let fd: OwnedFD
         do throws(SystemError) {
             fd = try open(at: directory, name, [.directory, .noFollow])
         } catch {
-            if error.isNotFound { return }
+            if error.isNotFound { return nil }
             throw BuildOpsError(
                 .contextUnreadable,
                 "cannot read the directory \"\(path)\" of the \(contextTitle(self.name)): \(error.reason)",
@@ -103,6 +107,7 @@ struct ContextScanner {
             )
         }
         try scan(fd.raw, path, included: included)
+        return try attributesDigest(of: fd.raw)
     }
 
     private mutating func entry(
@@ -194,21 +199,6 @@ func contentDigest(of fd: CInt) throws(SystemError) -> Digest {
         if count == 0 { break }
         hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
     }
-    let names = try extendedAttributeNames(of: fd).filter(isCopiedAttribute).sorted()
-    if names.isEmpty { return hasher.finalize() }
-    var combined = Digest.Hasher()
-    combined.update(hasher.finalize().hex)
-    for name in names {
-        let value = try extendedAttribute(of: fd, name) ?? []
-        combined.update("\(name)=\(value.count):")
-        combined.update(value)
-    }
-    return combined.finalize()
-}
-
-/// Whether a copy keeps the attribute: not what belongs to the host or to overlayfs.
-func isCopiedAttribute(_ name: String) -> Bool {
-    !(name.hasPrefix("trusted.overlay.") || name.hasPrefix("user.overlay.") || name == "security.selinux"
-        || name == "security.ima" || name == "security.evm" || name.hasPrefix("security.SMACK64")
-        || name.hasPrefix("system.posix_acl_"))
+    guard let attributes = try attributesDigest(of: fd) else { return hasher.finalize() }
+    return Digest.sha256("\(hasher.finalize().hex) \(attributes.hex)")
 }

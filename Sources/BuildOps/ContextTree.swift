@@ -8,7 +8,7 @@ public import OCI
 public struct ContextEntry: Sendable {
     public var name: RawPath
     public var status: FileStatus
-    /// Of the bytes and extended attributes of a regular file; nil for other kinds and for files that no step reads.
+    /// Of the bytes and extended attributes of a regular file; of the attributes of a directory that has any; else nil.
     public var digest: Digest?
     public var linkTarget: RawPath?
 }
@@ -23,7 +23,7 @@ public final class ContextTree: Sendable {
     let directories: [RawPath: [ContextEntry]]
     /// Tells why a path is not in the tree.
     let isIgnored: @Sendable (RawPath) -> Bool
-    /// Of everything in the tree: paths, kinds, modes, targets, contents.
+    /// Of everything in the tree: paths, kinds, modes, targets, contents, extended attributes.
     public let digest: Digest
 
     init(

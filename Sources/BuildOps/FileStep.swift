@@ -45,7 +45,14 @@ struct FileStep {
             var hasher = Digest.Hasher()
             hasher.update(content.hex)
             for item in try source.sources(of: copy) where item.status.kind == .directory {
-                var record = ContentRecord(RawPath("."), item.status, target: nil, digest: nil)
+                let directory = try openInRoot(
+                    source.root,
+                    item.path,
+                    [.directory],
+                    resolve: [.inRoot, .noSymlinks]
+                )
+                let attributes = try attributesDigest(of: directory.raw)
+                var record = ContentRecord(RawPath("."), item.status, target: nil, digest: attributes)
                 if !source.keepsOwners { (record.uid, record.gid) = (0, 0) }
                 record.hash(into: &hasher)
             }
@@ -74,6 +81,8 @@ struct FileStep {
         encoder.append("wildcards", copy.allowsWildcards)
         encoder.append("parents", copy.parentsPivot)
         encoder.append("exclude", copy.excludePatterns)
+        // Digests that were remembered without it do not know the attributes of directories.
+        encoder.append("attributes", true)
         return Digest.sha256(encoder.bytes)
     }
 

@@ -133,16 +133,3 @@ func parentPath(_ path: RawPath) -> RawPath {
     guard let slash = path.bytes.lastIndex(of: 0x2f) else { return RawPath("") }
     return RawPath(bytes: path.bytes[..<slash])
 }
-
-/// Copies the attributes that belong to a file and not to its host. Where the file system or the kernel refuses one that
-/// is not about capabilities, it is left out.
-func copyExtendedAttributes(from source: CInt, to target: CInt) throws {
-    for name in try extendedAttributeNames(of: source) where isCopiedAttribute(name) {
-        guard let value = try extendedAttribute(of: source, name) else { continue }
-        do throws(SystemError) {
-            try setExtendedAttribute(of: target, name, value)
-        } catch {
-            guard error.isAttributeRefusal, name != "security.capability" else { throw error }
-        }
-    }
-}

@@ -13,13 +13,13 @@ extension SourceTree {
     }
 }
 
-/// Hashes what a copy reads: names, kinds, modes, owners, targets and contents, but no times.
+/// Hashes what a copy reads: names, kinds, modes, owners, targets, contents and extended attributes, but no times.
 private struct SelectionHash<Source: SourceTree> {
     let source: Source
     let checkCancellation: () throws -> Void
     private var hasher = Digest.Hasher()
     /// Directories that count as soon as something below them does.
-    private var waiting: [(shown: RawPath, status: FileStatus)] = []
+    private var waiting: [ContentRecord] = []
 
     init(source: Source, checkCancellation: @escaping () throws -> Void) {
         self.source = source
@@ -60,28 +60,27 @@ private struct SelectionHash<Source: SourceTree> {
             if verdict == .leftOut { continue }
             guard let status = try source.status(child) else { continue }
             if verdict == .passedThrough, status.kind != .directory { continue }
-            let waitingBefore = waiting.count
-            if verdict == .copied {
+            guard status.kind == .directory else {
                 flushWaiting()
                 try addEntry(child, name, childShown, status, in: directory)
-            } else {
-                waiting.append((childShown, status))
+                continue
             }
-            if status.kind == .directory {
-                let fd = try open(at: directory, name, [.directory, .noFollow])
-                try addContent(child, fd.raw, childShown, filter)
-            }
+            let fd = try open(at: directory, name, [.directory, .noFollow])
+            let record = ContentRecord(childShown, status, target: nil, digest: try attributesDigest(of: fd.raw))
+            let waitingBefore = waiting.count
+            waiting.append(record)
+            if verdict == .copied { flushWaiting() }
+            try addContent(child, fd.raw, childShown, filter)
             if waiting.count > waitingBefore { waiting.removeLast() }
         }
     }
 
     private mutating func flushWaiting() {
-        for directory in waiting {
-            add(ContentRecord(directory.shown, directory.status, target: nil, digest: nil))
-        }
+        for directory in waiting { add(directory) }
         waiting = []
     }
 
+    /// Of no directory.
     private mutating func addEntry(
         _ path: RawPath,
         _ name: RawPath,

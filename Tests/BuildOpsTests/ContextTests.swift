@@ -201,6 +201,8 @@ import Testing
         ("rm f", true),
         ("mkdir e", true), ("rm -r d; touch d", true), ("chmod 700 d", true), ("setfattr -n user.a -v b f", true),
         ("touch f", false), ("touch .", false), ("chmod 700 .", false), ("cp f t; mv t f", false),
+        ("setfattr -n user.a -v b d", true), ("setfattr -n user.overlay.a -v b d", false),
+        ("setfattr -n user.a -v b .", false),
     ]) func digestOfTheTree(change: String, matters: Bool) throws {
         let kitchen = try TestKitchen()
         let script = "echo 1 > f; ln -s x l; mkdir d; touch d/x"

@@ -178,6 +178,8 @@ import Testing
         ("echo 2 > a/b/c/d/foo", true), ("chmod 777 a/b/c", true), ("touch a/b/c/d/more", true), ("rm h.md", false),
         ("touch a/x.log a/b/c/d/x.log", false), ("echo 2 > a/b2/c/bar", false), ("chmod 777 a/b2", false),
         ("mkdir -p a/b/c/d/empty", true), ("chmod 777 e", false), ("mkdir -p z/y", false), ("touch a/b/c/d/foo", false),
+        ("setfattr -n user.k -v v a/b/c", true), ("setfattr -n user.k -v v a/b/c/d/foo", true),
+        ("setfattr -n user.k -v v a/b2", false), ("setfattr -n user.overlay.k -v v a/b/c", false),
     ])
     func contentKeys(change: String, matters: Bool) async throws {
         let kitchen = try TestKitchen()
@@ -192,6 +194,21 @@ import Testing
             try await (kitchen.contentDigest(excluding, of: before) != kitchen.contentDigest(excluding, of: after))
                 == matters
         )
+    }
+
+    /// Attributes count where a copy keeps them: not of the directory whose content is copied.
+    @Test(arguments: [
+        ("a/b", true), ("a/b/c/d/foo", true), ("a", false), (".", false), ("e", false),
+    ])
+    func attributesOfAStage(path: String, matters: Bool) async throws {
+        let kitchen = try TestKitchen()
+        let action = copying("/a", "/out/")
+        var digests: [Digest] = []
+        for change in ["true", "setfattr -n user.k -v v", "setfattr -n user.k -v w", "setfattr -n user.l -v v"] {
+            let stage = try kitchen.stage("\(Self.tree)\n\(change) \(path)")
+            digests.append(try await kitchen.contentDigest(action, of: stage))
+        }
+        #expect(Set(digests).count == (matters ? 4 : 1), "\(digests)")
     }
 
     /// What one copy of a stage reads is remembered for that copy alone.

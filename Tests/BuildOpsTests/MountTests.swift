@@ -225,6 +225,8 @@ import Testing
         let one = try await digest("mkdir d; echo 1 > d/f; echo 2 > other", [.bind("/m", from: "/d")])
         #expect(one != nil)
         #expect(try await digest("mkdir d; echo 1 > d/f; echo 3 > other", [.bind("/m", from: "/d")]) == one)
+        let attribute = "mkdir d; echo 1 > d/f; echo 2 > other; setfattr -n user.k -v v d"
+        #expect(try await digest(attribute, [.bind("/m", from: "/d")]) != one)
         #expect(try await digest("mkdir d; echo 2 > d/f; echo 2 > other", [.bind("/m", from: "/d")]) != one)
         #expect(try await digest("true", [.cache("/c"), .secret(SecretMount(id: "x"), at: "/x")]) == nil)
     }
