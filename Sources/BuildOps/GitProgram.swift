@@ -92,13 +92,18 @@ struct GitProgram: Sendable {
         """
     }
 
-    /// Adds a setting that no file may hold and no list of processes show.
-    mutating func setSecret(_ key: String, _ value: String) {
-        environment["GIT_CONFIG_COUNT"] = "1"
-        environment["GIT_CONFIG_KEY_0"] = key
-        environment["GIT_CONFIG_VALUE_0"] = value
-        secrets.append(value)
-        secrets += value.split(separator: " ").suffix(1).map(String.init)
+    /// Adds a header to requests to `url`, one that no file may hold and no list of processes show.
+    ///
+    /// Redirects are errors then: git would go on with the header at whatever server the first one names.
+    mutating func setSecretHeader(_ header: String, for url: String) {
+        let settings = [("http.\(url).extraheader", header), ("http.\(url).followRedirects", "false")]
+        environment["GIT_CONFIG_COUNT"] = "\(settings.count)"
+        for (index, setting) in settings.enumerated() {
+            environment["GIT_CONFIG_KEY_\(index)"] = setting.0
+            environment["GIT_CONFIG_VALUE_\(index)"] = setting.1
+        }
+        secrets.append(header)
+        secrets += header.split(separator: " ").suffix(1).map(String.init)
     }
 
     mutating func set(_ name: String, _ value: String?) { environment[name] = value }

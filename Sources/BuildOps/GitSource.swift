@@ -181,6 +181,9 @@ final class GitSource: RemoteTree {
                 "give an SSH agent with the right key: --ssh default"
             } else if text.contains("repository does not contain ref") {
                 "check the branch, tag or commit; without one the default branch is taken"
+            } else if text.contains("returned error: 30") {
+                "the server redirects, and is not followed there with who asks: use the repository's final address, or "
+                    + "leave the secret out"
             } else if text.contains("not found") || text.contains("not exported")
                 || text.contains("does not appear to be a git repository")
             {
@@ -232,7 +235,7 @@ final class GitSource: RemoteTree {
         guard remote.hasPrefix("https://") || remote.hasPrefix("http://") else { return }
         guard let header = try await authorization() else { return addUser(&git) }
         let wide = ["https://github.com/", "https://www.github.com/"].first { remote.hasPrefix($0) }
-        git.setSecret("http.\(wide ?? remote).extraheader", "Authorization: \(header)")
+        git.setSecretHeader("Authorization: \(header)", for: wide ?? remote)
     }
 
     /// What the address itself says of who asks, for the whole server: submodules may be beside the repository.
@@ -240,9 +243,9 @@ final class GitSource: RemoteTree {
         guard let userInformation, let address = URLAuthority(remote) else { return }
         var user = urlDecoded(userInformation)
         if !user.utf8.contains(UInt8(ascii: ":")) { user += ":" }
-        git.setSecret(
-            "http.\(address.scheme)\(address.host)/.extraheader",
-            "Authorization: basic \(base64(Array(user.utf8)))"
+        git.setSecretHeader(
+            "Authorization: basic \(base64(Array(user.utf8)))",
+            for: "\(address.scheme)\(address.host)/"
         )
     }
 

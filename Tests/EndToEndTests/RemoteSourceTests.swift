@@ -442,6 +442,31 @@ struct GitSourceTests {
         #expect(found == "")
     }
 
+    @Test("who asks is told to no server that the repository's redirects to", arguments: [true, false])
+    func redirects(isSecret: Bool) async throws {
+        let repositories = try await GitServer()
+        try await repositories.make("app.git", "echo 1 > f; git add -A; git commit -qm 1")
+        let files = RawPath(repositories.path(""))
+        let target = try WebServer(files: files)
+        let server = try WebServer { .redirect(target.url + $0.target) }
+        let store = try GalleyStore()
+        let build = try await DirectoryBuild(
+            store,
+            try add("\(server.url)/app.git"),
+            isSecret ? ["--secret", "id=GIT_AUTH_TOKEN,env=TOKEN"] : [],
+            environment: ["TOKEN": "secret"]
+        )
+        #expect(target.requests.allSatisfy { $0.headers["authorization"] == nil })
+        if isSecret {
+            #expect(target.requests.isEmpty)
+            #expect(server.requests.first?.headers["authorization"] != nil)
+            #expect(build.result.status == 1)
+            #expect(build.result.errors.contains("use the repository's final address"), "\(build.result)")
+        } else {
+            #expect(build.files == ["r/f": "1\n"], "\(build.result)")
+        }
+    }
+
     @Test("a server that lies about what a tag stands for is refused")
     func lyingServer() async throws {
         let repositories = try await GitServer()
