@@ -86,7 +86,7 @@ extension WordExpander {
         do throws(ExpansionError) {
             return try expand(word.text, environment: environment)
         } catch {
-            throw LoweringFailure("failed to process \(GoText.quoted(word.text)): \(error.message)", word.range)
+            throw LoweringFailure("failed to process \(goQuoted(word.text)): \(error.message)", word.range)
         }
     }
 }

@@ -1,31 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import DockerfileSyntax
+
 /// Texts as Go's `fmt` prints them, because history entries of images hold them.
 enum GoText {
     /// `%q` of a list: `["a" "b"]`.
-    static func quoted(_ values: [String]) -> String { "[" + values.map(quoted).joined(separator: " ") + "]" }
-
-    /// `%q` of a string.
-    static func quoted(_ value: String) -> String {
-        var result = "\""
-        for scalar in value.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\u{7}": result += "\\a"
-            case "\u{8}": result += "\\b"
-            case "\u{c}": result += "\\f"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case "\u{b}": result += "\\v"
-            default:
-                if isPrintable(scalar) { result.unicodeScalars.append(scalar) } else { result += escape(scalar) }
-            }
-        }
-        return result + "\""
-    }
+    static func quoted(_ values: [String]) -> String { "[" + values.map(goQuoted).joined(separator: " ") + "]" }
 
     /// `%v` of a list: `[a b]`.
     static func list(_ values: [String]) -> String { "[" + values.joined(separator: " ") + "]" }
@@ -52,19 +33,5 @@ enum GoText {
         var digits = String(String(unit + rest).dropFirst())
         while digits.hasSuffix("0") { digits.removeLast() }
         return "\(value / unit).\(digits)"
-    }
-
-    private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
-        case .spaceSeparator: scalar == " "
-        default: true
-        }
-    }
-
-    private static func escape(_ scalar: Unicode.Scalar) -> String {
-        let (prefix, width) = scalar.value < 0x80 ? ("\\x", 2) : scalar.value < 0x10000 ? ("\\u", 4) : ("\\U", 8)
-        let digits = String(scalar.value, radix: 16)
-        return prefix + String(repeating: "0", count: width - digits.count) + digits
     }
 }

@@ -82,7 +82,7 @@ extension StageEvaluator {
             do throws(ExpansionError) {
                 pieces = try expander.expandToWords(word.text, environment: plan.environment)
             } catch {
-                throw LoweringFailure("failed to process \(GoText.quoted(word.text)): \(error.message)", word.range)
+                throw LoweringFailure("failed to process \(goQuoted(word.text)): \(error.message)", word.range)
             }
             for piece in pieces {
                 do throws(LoweringFailure) {

@@ -95,7 +95,7 @@ enum FileRules {
             if !seen.insert(name).inserted {
                 log.report(
                     .duplicateStageName,
-                    "Duplicate stage name \(quoted(name)), stage names should be unique",
+                    "Duplicate stage name \(goQuoted(name)), stage names should be unique",
                     at: lines
                 )
             }

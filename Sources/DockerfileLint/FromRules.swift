@@ -76,7 +76,7 @@ struct FromRules {
             guard !name.contains(constant.os), !name.contains(constant.architecture) else { return }
             log.report(
                 .fromPlatformFlagConstDisallowed,
-                "FROM --platform flag should not use constant value \(quoted(platform.text))",
+                "FROM --platform flag should not use constant value \(goQuoted(platform.text))",
                 at: lines,
                 settings
             )

@@ -138,7 +138,7 @@ struct StageVisit {
         guard SecretNames.suggestSecret(name) else { return }
         report(
             .secretsUsedInArgOrEnv,
-            "Do not use ARG or ENV instructions for sensitive data (\(instruction) \(quoted(name)))"
+            "Do not use ARG or ENV instructions for sensitive data (\(instruction) \(goQuoted(name)))"
         )
     }
 
@@ -180,7 +180,7 @@ struct StageVisit {
         if !state.hasWorkdir, !path.hasPrefix("/") {
             report(
                 .workdirRelativePath,
-                "Relative workdir \(quoted(path)) can have unexpected results if the base image changes"
+                "Relative workdir \(goQuoted(path)) can have unexpected results if the base image changes"
             )
         }
         state.hasWorkdir = true
@@ -242,7 +242,7 @@ struct StageVisit {
             guard let path = ignored.ignoredPath(source) else { continue }
             report(
                 .copyIgnoredFile,
-                "Attempting to \(verb) file \(quoted(path)) that is excluded by .dockerignore"
+                "Attempting to \(verb) file \(goQuoted(path)) that is excluded by .dockerignore"
             )
         }
     }

@@ -24,22 +24,6 @@ extension Diagnostic {
         return text
     }
 
-    /// A text of the file in double quotes, as messages show it.
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"", "\\": result += "\\\(scalar)"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\x" + (digits.utf8.count == 1 ? "0" : "") + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
-    }
-
     public func render(in dockerfile: Dockerfile) -> String { render(in: dockerfile.source) }
 
     private static let widest = 160

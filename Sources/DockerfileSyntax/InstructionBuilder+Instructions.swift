@@ -15,7 +15,7 @@ extension InstructionBuilder {
         if isNamed, !Self.isStageName(words[2].text) {
             throw Diagnostic(
                 .invalidStageName,
-                "invalid name for build stage: \(Diagnostic.quoted(words[2].text)), name can't start with a number or contain symbols",
+                "invalid name for build stage: \(goQuoted(words[2].text)), name can't start with a number or contain symbols",
                 range: words[2].range,
                 nextStep: "use letters, digits, '-', '_' and '.', a letter first"
             )
@@ -215,7 +215,7 @@ extension InstructionBuilder {
                 )
             )
         case let other:
-            throw wrong("Unknown type \(Diagnostic.quoted(other)) in HEALTHCHECK (try CMD)", type)
+            throw wrong("Unknown type \(goQuoted(other)) in HEALTHCHECK (try CMD)", type)
         }
     }
 }

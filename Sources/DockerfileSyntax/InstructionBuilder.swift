@@ -131,7 +131,7 @@ struct InstructionBuilder {
         for word in words {
             guard let sign = line.bytes[word].firstIndex(of: UInt8(ascii: "=")) else {
                 throw wrong(
-                    "Syntax error - can't find = in \(Diagnostic.quoted(line.text(word))). Must be of the form: name=value",
+                    "Syntax error - can't find = in \(goQuoted(line.text(word))). Must be of the form: name=value",
                     word,
                     nextStep: "quote the value when it has blanks"
                 )

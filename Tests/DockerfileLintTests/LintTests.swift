@@ -37,6 +37,11 @@ import Testing
         #expect(report.failure?.message == "lint violation found for rules: FromAsCasing")
     }
 
+    @Test func namesAreQuotedAsGoDoes() throws {
+        let report = try report("FROM scratch\nWORKDIR a\u{7}\u{a0}b\n")
+        #expect(report.listing.contains(#"Relative workdir "a\a\u00a0b" can have"#), "\(report.listing)")
+    }
+
     // MARK: - Base images
 
     @Test func usesVariablesOfBaseImages() throws {
