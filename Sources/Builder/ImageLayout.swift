@@ -132,23 +132,6 @@ struct ImageLayout: Sendable {
 
 extension ImageLayout: BlobSource {
     func readBlob(_ descriptor: Descriptor, _ consume: (ArraySlice<UInt8>) async throws -> Void) async throws {
-        let channel = ByteChannel()
-        async let reader: Void = blocking {
-            do {
-                try read(descriptor) { try channel.sendBlocking(ArraySlice($0)) }
-                channel.finish()
-            } catch {
-                channel.finish(throwing: error)
-                throw error
-            }
-        }
-        do {
-            while let chunk = try await channel.receive() { try await consume(chunk) }
-        } catch {
-            channel.abandon()
-            try? await reader
-            throw error
-        }
-        try await reader
+        try await bridgingBytes(from: { try read(descriptor, $1) }, to: consume)
     }
 }

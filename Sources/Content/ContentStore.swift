@@ -65,24 +65,7 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         _ descriptor: Descriptor,
         _ consume: (ArraySlice<UInt8>) async throws -> Void
     ) async throws {
-        let channel = ByteChannel()
-        async let reader: Void = blocking { [self] in
-            do {
-                try read(descriptor) { try channel.sendBlocking(ArraySlice($0)) }
-                channel.finish()
-            } catch {
-                channel.finish(throwing: error)
-                throw error
-            }
-        }
-        do {
-            while let chunk = try await channel.receive() { try await consume(chunk) }
-        } catch {
-            channel.abandon()
-            try? await reader
-            throw error
-        }
-        try await reader
+        try await bridgingBytes(from: { [self] in try read(descriptor, $1) }, to: consume)
     }
 
     public func writeBlob(

@@ -178,26 +178,12 @@ public struct RegistryExporter: Sendable {
 
     /// May be called again: a registry may want a blob's bytes a second time.
     private func send(_ layer: AssembledLayer, to writer: any BlobWriter, _ progress: TransferProgress) async throws {
-        let channel = ByteChannel()
-        async let made: Void = cancellableBlocking { [blobs] cancellation in
-            do {
-                _ = try blobs.stream(layer, cancellation) { try channel.sendBlocking(ArraySlice($0)) }
-                channel.finish()
-            } catch {
-                channel.finish(throwing: error)
-                throw error
-            }
-        }
-        do {
-            while let chunk = try await channel.receive() {
+        try await bridgingBytes(
+            from: { [blobs] cancellation, send in _ = try blobs.stream(layer, cancellation, to: send) },
+            to: { chunk in
                 try await writer.write(chunk)
                 progress.add(Int64(chunk.count))
             }
-        } catch {
-            channel.abandon()
-            try? await made
-            throw error
-        }
-        try await made
+        )
     }
 }
