@@ -86,7 +86,10 @@ let package = Package(
                 "DockerfileSyntax", "BuildCache",
             ]
         ),
-        module("Exporters", ["OCI", "LinuxSystem", "Archive", "Content", "Snapshots", "Solver"]),
+        module(
+            "Exporters",
+            ["OCI", "LinuxSystem", "DockerfileSyntax", "Archive", "Content", "Snapshots", "Solver"]
+        ),
         module("DockerfileLint", ["OCI", "DockerfileSyntax"]),
         // L4
         module(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import DockerfileSyntax
 public import LinuxSystem
 
 // What `--secret` and `--ssh` say, as docker and buildctl read it.
@@ -17,12 +18,13 @@ extension SecretSource {
         var file: String?
         var variable: String?
         var type: String?
-        for field in try recordFields(text, of: "--secret") {
-            guard let equals = field.firstIndex(of: "=") else {
-                throw Self.invalid("invalid field '\(field)' must be a key=value pair")
+        let record: CSVRecord
+        do { record = try CSVRecord(text) } catch { throw Self.invalid("\(error.rawValue) in \(text)") }
+        for field in record.fields {
+            guard let value = field.value else {
+                throw Self.invalid("invalid field '\(field.text)' must be a key=value pair")
             }
-            let value = String(field[field.index(after: equals)...])
-            switch field[..<equals].lowercased() {
+            switch field.key.lowercased() {
             case "type":
                 guard value == "file" || value == "env" else {
                     throw Self.invalid("unsupported secret type \"\(value)\"")
@@ -31,7 +33,7 @@ extension SecretSource {
             case "id": id = value
             case "source", "src": file = value.isEmpty ? nil : value
             case "env": variable = value.isEmpty ? nil : value
-            default: throw Self.invalid("unexpected key '\(field[..<equals])' in '\(field)'")
+            default: throw Self.invalid("unexpected key '\(field.key)' in '\(field.text)'")
             }
         }
         guard !id.isEmpty else { throw Self.invalid("secret missing ID") }
@@ -101,29 +103,4 @@ extension AgentSource {
 
 private func absolute(_ path: String, _ directory: RawPath) -> RawPath {
     path.hasPrefix("/") ? RawPath(path) : directory.appending(path)
-}
-
-/// One record of CSV (RFC 4180): a field in quotes may hold commas and doubled quotes.
-private func recordFields(_ text: String, of option: String) throws(BuildOpsError) -> [String] {
-    var fields: [String] = []
-    var field = ""
-    var isQuoted = false
-    var rest = Substring(text)
-    while let character = rest.popFirst() {
-        switch character {
-        case "\"" where isQuoted && rest.first == "\"":
-            rest.removeFirst()
-            field.append("\"")
-        case "\"" where isQuoted: isQuoted = false
-        case "\"" where field.isEmpty: isQuoted = true
-        case "," where !isQuoted:
-            fields.append(field)
-            field = ""
-        default: field.append(character)
-        }
-    }
-    guard !isQuoted else {
-        throw BuildOpsError(.invalidRequest, "\(option): a quote is not closed in \(text)")
-    }
-    return fields + [field]
 }

@@ -13,7 +13,10 @@ extension MountSpec {
     init(_ word: InstructionHead.FlagWord, line: LogicalLine) throws(Diagnostic) {
         let text = word.value ?? ""
         let whole = line.sourceRange(word.valueRange)
-        guard let parts = Self.csvFields(Array(text.utf8)) else {
+        let record: CSVRecord
+        do {
+            record = try CSVRecord(text)
+        } catch {
             throw Diagnostic(
                 .invalidMount,
                 "failed to parse csv mounts: quotes are not balanced in \"\(text)\"",
@@ -21,7 +24,8 @@ extension MountSpec {
             )
         }
         var fields: [Field] = []
-        for (bytes, place) in parts {
+        for part in record.fields {
+            let (bytes, place) = (Array(part.text.utf8), part.place)
             // Only a value without quotes and escapes keeps its offsets.
             let base = word.valueRange.lowerBound
             let isExact = word.isVerbatim && bytes.count == place.count
@@ -32,13 +36,11 @@ extension MountSpec {
                     )
                     : whole
             }
-            let sign = bytes.firstIndex(of: UInt8(ascii: "="))
-            let key = String(decoding: bytes[..<(sign ?? bytes.count)], as: UTF8.self).lowercased()
-            let value = sign.map {
-                Word(String(decoding: bytes[($0 + 1)...], as: UTF8.self), range: sourceRange($0 + 1..<bytes.count))
+            let value = part.value.map {
+                Word($0, range: sourceRange(bytes.count - $0.utf8.count..<bytes.count))
             }
-            let field = Field(key: key, value: value, range: sourceRange(0..<bytes.count))
-            try Self.check(field, String(decoding: bytes, as: UTF8.self))
+            let field = Field(key: part.key.lowercased(), value: value, range: sourceRange(0..<bytes.count))
+            try Self.check(field, part.text)
             fields.append(field)
         }
         self.init(text: text, fields: fields, range: whole)
@@ -87,40 +89,6 @@ extension MountSpec {
                 range: value.range,
                 nextStep: "use \(types.joined(separator: ", "))"
             )
-        }
-    }
-
-    /// The fields of a CSV record and where they stand in it; nil when its quotes are wrong.
-    private static func csvFields(_ bytes: [UInt8]) -> [(bytes: [UInt8], place: Range<Int>)]? {
-        let quote = UInt8(ascii: "\"")
-        let comma = UInt8(ascii: ",")
-        var fields: [([UInt8], Range<Int>)] = []
-        var index = 0
-        while true {
-            let start = index
-            var field: [UInt8] = []
-            if index < bytes.count, bytes[index] == quote {
-                index += 1
-                while true {
-                    guard index < bytes.count else { return nil }
-                    if bytes[index] == quote {
-                        index += 1
-                        guard index < bytes.count, bytes[index] == quote else { break }
-                    }
-                    field.append(bytes[index])
-                    index += 1
-                }
-                guard index == bytes.count || bytes[index] == comma else { return nil }
-            } else {
-                while index < bytes.count, bytes[index] != comma {
-                    if bytes[index] == quote { return nil }
-                    field.append(bytes[index])
-                    index += 1
-                }
-            }
-            fields.append((field, start..<index))
-            if index == bytes.count { return fields }
-            index += 1
         }
     }
 }

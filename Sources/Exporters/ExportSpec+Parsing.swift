@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import DockerfileSyntax
 import LinuxSystem
 import OCI
 
@@ -13,19 +14,17 @@ extension ExportSpec {
             self.init(kind: .tar, destination: .descriptor(1))
             return
         }
-        let fields = try Self.fields(text)
-        if fields.count == 1, !text.contains("=") {
+        let record: CSVRecord
+        do { record = try CSVRecord(text) } catch { throw Self.bad("--output: \(error.rawValue) in \(text)") }
+        if record.fields.count == 1, !text.contains("=") {
             self.init(kind: .local, destination: .file(RawPath(text)))
             return
         }
         var values: [(key: String, value: String)] = []
-        for field in fields {
-            guard let equals = field.firstIndex(of: "=") else {
-                throw Self.bad("--output: \"\(field)\" is not key=value")
-            }
-            let key = field[..<equals].trimmed
-            let known = key.hasPrefix("annotation") ? key : key.lowercased()
-            values.append((known, String(field[field.index(after: equals)...])))
+        for field in record.fields {
+            guard let value = field.value else { throw Self.bad("--output: \"\(field.text)\" is not key=value") }
+            let key = Substring(field.key).trimmed
+            values.append((key.hasPrefix("annotation") ? key : key.lowercased(), value))
         }
         guard let type = values.last(where: { $0.key == "type" })?.value else {
             throw Self.bad("--output needs a type, one of: \(Self.types.joined(separator: ", "))")
@@ -153,29 +152,6 @@ extension ExportSpec {
         case "0", "f", "F", "false", "FALSE", "False": return false
         default: throw bad("--output: \(key)=\(value) is neither true nor false")
         }
-    }
-
-    /// One CSV record (RFC 4180): a field in quotes may hold commas and doubled quotes.
-    private static func fields(_ text: String) throws -> [String] {
-        var fields: [String] = []
-        var field = ""
-        var quoted = false
-        var rest = Substring(text)
-        while let character = rest.popFirst() {
-            switch character {
-            case "\"" where quoted && rest.first == "\"":
-                rest.removeFirst()
-                field.append("\"")
-            case "\"" where quoted: quoted = false
-            case "\"" where field.isEmpty: quoted = true
-            case "," where !quoted:
-                fields.append(field)
-                field = ""
-            default: field.append(character)
-            }
-        }
-        guard !quoted else { throw bad("--output: a quote is not closed in \(text)") }
-        return fields + [field]
     }
 
     private static func unknown(_ what: String, _ text: String, _ known: [String]) -> ExportError {
