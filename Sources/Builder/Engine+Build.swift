@@ -78,8 +78,29 @@ extension Engine {
         _ events: StepEvents
     ) async throws -> BuildPlan {
         let dockerfile = try Dockerfile(parsing: contexts.recipe.bytes, name: contexts.recipe.name)
-        var lowering = loweringRequest(request, contexts)
         let images = KnownImages(baseImages(request, events))
+        let builds: [LoweredBuild]
+        do {
+            builds = try await lowered(dockerfile, request, contexts, images)
+        } catch {
+            // As BuildKit, which lints on the way: what the rules say often tells why.
+            if !(error is CancellationError), !Task.isCancelled {
+                sendLintWarnings(dockerfile, request, contexts, images, events)
+            }
+            throw error
+        }
+        let warnings = try lintWarnings(dockerfile, request, contexts, images, events)
+        return BuildPlan(dockerfile: dockerfile, builds: builds, warnings: warnings)
+    }
+
+    /// One build a platform.
+    private func lowered(
+        _ dockerfile: Dockerfile,
+        _ request: BuildRequest,
+        _ contexts: LoadedContexts,
+        _ images: KnownImages
+    ) async throws -> [LoweredBuild] {
+        var lowering = loweringRequest(request, contexts)
         var builds: [LoweredBuild] = []
         for platform in request.platforms.isEmpty ? [nil] : request.platforms.map(Optional.some) {
             lowering.platform = platform
@@ -91,8 +112,7 @@ extension Engine {
             }
             builds.append(build)
         }
-        let warnings = try lintWarnings(dockerfile, request, contexts, images, events)
-        return BuildPlan(dockerfile: dockerfile, builds: builds, warnings: warnings)
+        return builds
     }
 
     /// For the first platform.

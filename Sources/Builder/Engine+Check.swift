@@ -111,6 +111,19 @@ extension Engine {
         )
     }
 
+    /// What the rules have to say of a build that cannot be.
+    func sendLintWarnings(
+        _ dockerfile: Dockerfile,
+        _ request: BuildRequest,
+        _ contexts: LoadedContexts,
+        _ images: KnownImages,
+        _ events: StepEvents
+    ) {
+        for warning in lint(dockerfile, lintRequest(request, contexts, images)).warnings {
+            events.sink.send(.warning(nil, BuildWarning(warning)))
+        }
+    }
+
     func baseImages(_ request: BuildRequest, _ events: StepEvents) -> BaseImages {
         BaseImages(store: store, client: client, events: events, pulls: request.pulls)
     }

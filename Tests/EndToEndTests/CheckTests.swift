@@ -75,6 +75,14 @@ import Testing
         #expect(written["buildx.build.warnings"]?.arrayValue?.count == 2)
     }
 
+    @Test(arguments: ["COPY --from=9 a b", "EXPOSE x", "FROM 127.0.0.1:1/none:1"])
+    func warningsAreListedWhenABuildCannotBe(line: String) async throws {
+        let result = try await ask("FROM alpine:latest as a\n\(line)\n", ["--progress", "plain"])
+        #expect(result.status == 1)
+        #expect(result.errors.contains("FromAsCasing: 'as' and 'FROM' keywords"), "\(result)")
+        #expect(result.errors.contains("ERROR: failed to "), "\(result)")
+    }
+
     @Test func violationsCanFailABuild() async throws {
         let result = try await ask("# check=error=true\nFROM alpine:latest as a\n", [])
         #expect(result.status == 1)
