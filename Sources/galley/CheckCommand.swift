@@ -90,6 +90,15 @@ extension BuildCommand {
         for (option, value) in [("--iidfile", imageIDFile), ("--metadata-file", metadataFile)] where value != nil {
             throw invalidValue("\(option) has no meaning with --call=\(call.method.rawValue): nothing is built")
         }
+        // buildx takes these without a word.
+        let ignored = [("--output", !outputs.isEmpty), ("--push", push), ("--load", load)].filter(\.1).map(\.0)
+        if !ignored.isEmpty {
+            let verb = ignored.count == 1 ? "has" : "have"
+            writeError(
+                "note: \(ignored.joined(separator: ", ")) \(verb) no meaning with --call=\(call.method.rawValue): nothing "
+                    + "is built\n"
+            )
+        }
         switch call.method {
         case .outline:
             let outline = try await withProgress(mode) { try await engine.outline(request, events: $0) }

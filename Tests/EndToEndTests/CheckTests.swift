@@ -83,6 +83,15 @@ import Testing
         #expect(result.errors.contains("ERROR: failed to "), "\(result)")
     }
 
+    @Test func outputsOfACallAreIgnoredAloud() async throws {
+        let scratch = try ScratchDirectory()
+        let output = scratch.file("out").description
+        let result = try await ask("FROM alpine:latest\n", ["--check", "-o", output, "--load"])
+        #expect(result.status == 0)
+        #expect(result.errors.contains("note: --output, --load have no meaning with --call=check: nothing is built"))
+        #expect(!TestInstallation.exists(output))
+    }
+
     @Test func violationsCanFailABuild() async throws {
         let result = try await ask("# check=error=true\nFROM alpine:latest as a\n", [])
         #expect(result.status == 1)
