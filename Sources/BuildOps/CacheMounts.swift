@@ -4,7 +4,7 @@
 import BuildDefinition
 public import Content
 import Glibc
-import LinuxSystem
+public import LinuxSystem
 import OCI
 
 /// The directories of cache mounts: `cache-mounts/<key>-<number>/fs`, each with a lock file beside it.
@@ -31,9 +31,13 @@ public struct CacheMounts: Sendable {
     }
 
     private let root: StoreRoot
-    private var path: RawPath { root.path.appending("cache-mounts") }
+    private let path: RawPath
 
-    public init(_ root: StoreRoot) { self.root = root }
+    /// - Parameter directory: where they are instead of the root's own; made when it is not there.
+    public init(_ root: StoreRoot, directory: RawPath? = nil) {
+        self.root = root
+        path = directory ?? root.path.appending("cache-mounts")
+    }
 
     /// What decides which directory a mount gets: as in BuildKit, mounts that would make their directories differently do
     /// not share one.

@@ -153,7 +153,7 @@ struct MountPreparation: Sendable {
             if cache.sharing.strictness > wish.mount.sharing.strictness { wish.mount.sharing = cache.sharing }
             wishes[key] = wish
         }
-        let caches = CacheMounts(environment.root)
+        let caches = environment.cacheMounts
         for (key, wish) in wishes.sorted(by: { $0.key.hex < $1.key.hex }) {
             let note = note
             let lease = try await caches.lease(wish.mount, key: key, fill: try await filling(wish)) {

@@ -41,6 +41,7 @@ public struct StepEnvironment: Sendable {
     public var remotes: RemoteAccess?
     public var secrets: any BuildSecrets
     public var agents: any SSHAgents
+    public var cacheMounts: CacheMounts
     let contextCopies = ContextCopies()
 
     public init(
@@ -69,6 +70,7 @@ public struct StepEnvironment: Sendable {
         self.commandSlots = commandSlots
         self.secrets = secrets
         self.agents = agents
+        cacheMounts = CacheMounts(root)
     }
 
     /// What an input holds, to be read.

@@ -64,6 +64,8 @@ public struct BuildRequest: Sendable {
     public var pushes: Bool
     /// `--load`: adds the local store to other outputs.
     public var loads: Bool
+    /// Build twice without cache, and fail when the results are not the same.
+    public var verifiesReproducibility: Bool
     /// Where `dest=-` goes.
     public var standardOutput: SharedFD?
 
@@ -86,6 +88,7 @@ public struct BuildRequest: Sendable {
         outputs = []
         pushes = false
         loads = false
+        verifiesReproducibility = false
     }
 }
 
@@ -100,4 +103,6 @@ public struct BuildResult: Sendable {
     /// What `--metadata-file` holds, in BuildKit's names.
     public var metadata: JSONValue
     public var warnings: [BuildWarning]
+    /// What both builds came to; nil when there was but one.
+    public var reproduced: ReproducedResult?
 }

@@ -41,17 +41,26 @@ extension Engine {
     }
 
     private func build(
-        _ request: BuildRequest,
+        _ wanted: BuildRequest,
         _ provisions: Provisions,
         _ events: StepEvents
     ) async throws -> BuildResult {
+        var request = wanted
+        if request.verifiesReproducibility { request.noCache = .all }
         let outputs = try BuildOutputs(request)
         try outputs.check(platforms: request.platforms)
         let contexts = try await contexts(request, events, provisions)
         let plan = try await plan(request, contexts, events)
         for warning in plan.warnings { events.sink.send(.warning(nil, warning)) }
-        let layers = try await solve(plan, contexts.environment, events)
+        let layers: [[SnapshotID]]
+        var reproduced: ReproducedResult?
+        if request.verifiesReproducibility {
+            (layers, reproduced) = try await solveTwice(plan, contexts.environment, outputs, events)
+        } else {
+            layers = try await solve(plan, contexts.environment, events)
+        }
         var result = try await export(plan, layers, outputs, events)
+        result.reproduced = reproduced
         result.warnings = plan.warnings
         return result
     }

@@ -52,35 +52,71 @@ extension Engine {
     private func assemble(
         _ lowered: LoweredBuild,
         _ layers: [SnapshotID],
-        _ outputTimes: OutputTimes,
+        _ times: OutputTimes,
         _ index: Int,
         _ transfers: @escaping TransferReporter
     ) async throws -> AssembledImage {
-        let epoch = outputTimes.epochs[index]
+        let epoch = times.epochs[index]
+        let (image, created) = try await built(lowered, layers, epoch: epoch)
+        return try await ImageAssembler(store.snapshots, store.content).assemble(
+            image,
+            created: created,
+            epoch: times.rewritesLayers ? epoch : nil,
+            transfers: transfers
+        )
+    }
+
+    /// The image with its history dated, and when it was made.
+    func built(
+        _ lowered: LoweredBuild,
+        _ layers: [SnapshotID],
+        epoch: FileTime?
+    ) async throws -> (BuiltImage, created: FileTime?) {
         let store = store
         let baseCount = lowered.base?.config.diffIDs.count ?? 0
         let (config, created) = try await blocking { () -> (ImageConfig, FileTime?) in
             let times = try layers.map { try store.snapshots.created($0) }
             return dated(lowered, layerTimes: times, baseCount: baseCount, epoch: epoch)
         }
-        return try await ImageAssembler(store.snapshots, store.content).assemble(
-            BuiltImage(layers: layers, config: config, baseLayerCount: baseCount, platform: config.platform),
-            created: created,
-            epoch: outputTimes.rewritesLayers ? epoch : nil,
-            transfers: transfers
+        let image = BuiltImage(
+            layers: layers,
+            config: config,
+            baseLayerCount: baseCount,
+            platform: config.platform
         )
+        return (image, created)
     }
 }
 
 /// What decides the times in an output: two with the same have the same image.
-private struct OutputTimes: Hashable {
+struct OutputTimes: Hashable {
     /// Of each build of the plan.
     let epochs: [FileTime?]
-    let rewritesLayers: Bool
+    /// Whether files newer than the epoch have its time.
+    var rewritesLayers: Bool
+    /// Whether there is a config, which has times too.
+    var isOfImage = true
 
     init(_ spec: ExportSpec, _ builds: [LoweredBuild]) {
         epochs = builds.map { spec.epoch.seconds(build: $0.sourceDateEpoch).map { FileTime(seconds: $0) } }
         rewritesLayers = spec.rewritesTimestamps
+    }
+}
+
+extension BuildOutputs {
+    /// What the times in the outputs depend on, each once.
+    func distinctTimes(of builds: [LoweredBuild]) -> [OutputTimes] {
+        var result: [OutputTimes] = []
+        for spec in all {
+            var times = OutputTimes(spec, builds)
+            if spec.kind == .tar || spec.kind == .local {
+                // Here the epoch is every file's time.
+                times.rewritesLayers = true
+                times.isOfImage = false
+            }
+            if !result.contains(times) { result.append(times) }
+        }
+        return result
     }
 }
 

@@ -4,7 +4,7 @@
 import Archive
 public import Content
 public import LinuxSystem
-import OCI
+public import OCI
 public import Snapshots
 import Solver
 
@@ -35,15 +35,9 @@ public struct ImageAssembler: Sendable {
         epoch: FileTime? = nil,
         transfers: @escaping TransferReporter = silentTransfers
     ) async throws -> AssembledImage {
-        let wanted = image.layers.enumerated().map { index, id in
-            WantedArchive(snapshot: id, epoch: index < image.baseLayerCount ? nil : epoch)
-        }
-        let archives = try await archives(wanted, transfers)
+        let archives = try await archives(of: image, epoch, transfers)
         let diffIDs = archives.map(\.diffID)
-        var config = image.config
-        config.platform = image.platform
-        config.diffIDs = diffIDs
-        if let created { config.created = created.rfc3339 }
+        let config = config(of: image, diffIDs, created)
         let bytes = config.encoded()
         let digest = try await blocking { [content, snapshots] in
             // A chain names a tree with exactly the times of its archive.
@@ -67,6 +61,36 @@ public struct ImageAssembler: Sendable {
             platform: image.platform,
             created: config.created
         )
+    }
+
+    /// The id that `assemble` would give the image, and its layers. Nothing is kept but what is learnt of layers.
+    public func identify(
+        _ image: BuiltImage,
+        created: FileTime?,
+        epoch: FileTime? = nil,
+        transfers: @escaping TransferReporter = silentTransfers
+    ) async throws -> (config: Digest, diffIDs: [DiffID]) {
+        let diffIDs = try await archives(of: image, epoch, transfers).map(\.diffID)
+        return (Digest.sha256(config(of: image, diffIDs, created).encoded()), diffIDs)
+    }
+
+    private func config(of image: BuiltImage, _ diffIDs: [DiffID], _ created: FileTime?) -> ImageConfig {
+        var config = image.config
+        config.platform = image.platform
+        config.diffIDs = diffIDs
+        if let created { config.created = created.rfc3339 }
+        return config
+    }
+
+    private func archives(
+        of image: BuiltImage,
+        _ epoch: FileTime?,
+        _ transfers: @escaping TransferReporter
+    ) async throws -> [LayerArchive] {
+        let wanted = image.layers.enumerated().map { index, id in
+            WantedArchive(snapshot: id, epoch: index < image.baseLayerCount ? nil : epoch)
+        }
+        return try await archives(wanted, transfers)
     }
 
     /// An image of the local store as it was assembled or pulled. Blocks.

@@ -33,6 +33,7 @@ extension BuildCommand {
         }
         let stages = noCacheFilter.flatMap { $0.split(separator: ",").map(String.init) }
         request.noCache = noCache ? .all : stages.isEmpty ? .none : .stages(Set(stages))
+        request.verifiesReproducibility = verifyReproducible
         request.pulls = pull
         request.platforms = try galley.platforms(platforms)
         guard let network = ExecOp.Network(rawValue: network) else {

@@ -61,6 +61,12 @@ struct BuildCommand: EngineCommand {
     @Flag(name: .customLong("no-cache"), help: "Run every step again.")
     var noCache = false
 
+    @Flag(
+        name: .customLong("verify-reproducible"),
+        help: "Build twice without cache, and fail when a file of the results differs."
+    )
+    var verifyReproducible = false
+
     @Option(
         name: .customLong("no-cache-filter"),
         parsing: .unconditionalSingleValue,
@@ -154,6 +160,9 @@ struct BuildCommand: EngineCommand {
         var request = try request(input, environment: session.environment)
         if !isTerminal(STDOUT_FILENO) { request.standardOutput = try standardStream(STDOUT_FILENO) }
         let call = try calls.parsed()
+        if call != nil, verifyReproducible {
+            throw invalidValue("--verify-reproducible cannot be used with --check and --call, which build nothing")
+        }
         let engine = try session.engine()
         if let call { return try await perform(call, request, engine, mode) }
         try discardFormerResult()
@@ -163,6 +172,11 @@ struct BuildCommand: EngineCommand {
         }
         try await keep(result, session.environment["BUILDX_METADATA_WARNINGS"])
         if mode == .quiet, let id = result.imageID, !writesToStandardOutput { try writeOutput("\(id)\n") }
+        if mode != .quiet, let both = result.reproduced {
+            let line =
+                "reproducible: both builds gave \(both.isImage ? "the image" : "files with the digest") \(both.digest)\n"
+            if writesToStandardOutput { writeError(line) } else { try writeOutput(line) }
+        }
         return 0
     }
 

@@ -184,4 +184,116 @@ struct ReproducibleTests {
         ).get()
         #expect(result.errors.contains("rewrite-timestamp is specified, but no source-date-epoch was found"))
     }
+
+    // MARK: --verify-reproducible
+
+    private static let verified = ["--verify-reproducible", "--build-arg", GalleyStore.epoch]
+
+    @Test func aReproducibleBuildIsVerifiedAndExported() async throws {
+        let store = try await GalleyStore.pinned()
+        let context = try context()
+        let files = try ScratchDirectory()
+        let before = try await store.size()
+        let result = try await store.tryBuild(
+            context,
+            Self.verified + [
+                "-t", "app", "-o", "type=image,rewrite-timestamp=true", "--iidfile", "\(files.file("id"))",
+            ]
+        ).get()
+        let id = try files.shell("cat id")
+        #expect(result.output == "reproducible: both builds gave the image \(id)\n")
+        #expect(result.errors.contains("[again] "))
+        #expect(try await store.run("app", ["cat", "/tmp/mine"]) == "mine\n")
+        // The second build left no layer, no mount's directory, no record: only what any build leaves is there.
+        let other = try await GalleyStore.pinned()
+        let start = try await other.size()
+        try await other.build(
+            context,
+            tag: "app",
+            ["--no-cache", "--build-arg", GalleyStore.epoch, "-o", "type=image,rewrite-timestamp=true"]
+        )
+        #expect(try await store.size() - before == other.size() - start)
+        try expectNothingLeft(store.leftovers())
+    }
+
+    /// What differs, the options, and what is said of it.
+    private static let differences: [(String, [String], [String])] = [
+        (
+            "RUN mkdir /d && echo same > /d/a && od -An -tx8 -N8 /dev/urandom > /d/random",
+            ["-o", "type=image,rewrite-timestamp=true"],
+            ["[2/2] RUN mkdir", "/d/random: content from byte ", "Dockerfile:2"]
+        ),
+        (
+            "RUN echo x > /f && touch -d @$(od -An -tu2 -N2 /dev/urandom | tr -d ' ') /f",
+            ["-o", "type=image,rewrite-timestamp=true"],
+            ["/f: time "]
+        ),
+        (
+            "RUN mkdir /dir && touch /dir/$(od -An -tx8 -N8 /dev/urandom | tr -d ' ')",
+            ["-o", "type=image,rewrite-timestamp=true"],
+            ["/dir/", "there only in the ", "and 1 more file"]
+        ),
+        (
+            "RUN echo x > /f",
+            ["-o", "type=image"],
+            ["/f: time 1", "set SOURCE_DATE_EPOCH, and add rewrite-timestamp=true"]
+        ),
+        // A cache mount is empty for the second build.
+        (
+            "RUN --mount=type=cache,target=/c echo x >> /c/log; cp /c/log /log",
+            ["-o", "type=image,rewrite-timestamp=true"],
+            ["/log: content from byte 2 (4 and 2 bytes)"]
+        ),
+    ]
+
+    @Test(arguments: differences)
+    func whatDiffersIsNamed(_ step: String, _ options: [String], _ expected: [String]) async throws {
+        let store = try await GalleyStore.pinned()
+        let context = try BuildContext("FROM alpine\n\(step)\n")
+        if step.contains("type=cache") { try await store.build(context) }
+        let result = try await store.tryBuild(context, Self.verified + ["-t", "app"] + options)
+        #expect(result.status == 1)
+        let message = try result.message()
+        #expect(message.contains("not reproducible: two builds without cache differ, first in the step"), "\(message)")
+        for text in expected { #expect(result.errors.contains(text), "\(result.errors)") }
+        // Nothing was exported.
+        #expect(try await store.galley("images", "-q", "app").get().output == "")
+        try expectNothingLeft(store.leftovers())
+    }
+
+    /// What a stage does that does not reach the image does not count; what does is followed to where it began.
+    @Test func stagesThatDifferCountWhenTheyReachTheImage() async throws {
+        let store = try await GalleyStore.pinned()
+        let recipe = """
+            FROM alpine AS made
+            RUN mkdir /out /log && od -An -tx8 -N8 /dev/urandom > /log/noise && echo good > /out/good
+            FROM alpine
+            COPY --from=made /out/good /
+            """
+        let good = try BuildContext(recipe)
+        let output = Self.verified + ["-o", "type=oci,dest=\(good.path)/x.tar,rewrite-timestamp=true"]
+        try await store.tryBuild(good, output).get()
+        let bad = try BuildContext("\(recipe)\nCOPY --from=made /log /log\n")
+        let result = try await store.tryBuild(bad, output)
+        #expect(result.status == 1)
+        let lines = result.errors.split(separator: "\n")
+        let made = try #require(lines.firstIndex { $0.contains("[made 2/2] RUN") && $0.hasPrefix("  [") })
+        let copied = try #require(lines.firstIndex { $0.contains("COPY --from=made /log") && $0.hasPrefix("  [") })
+        #expect(made < copied)
+        #expect(lines[made + 1].contains("/log/noise: content") && lines[copied + 1].contains("/log/noise: content"))
+    }
+}
+
+extension GalleyStore {
+    /// Numbers of layers, records and directories of cache mounts, added up with weights.
+    fileprivate func size() async throws -> Int {
+        let text = try await runScript(
+            """
+            cd "$1"; ls snapshots | wc -l; (ls cache-mounts 2>/dev/null || true) | wc -l
+            """,
+            [root.description]
+        )
+        let numbers = text.split(separator: "\n").compactMap { Int($0) }
+        return numbers[0] * 1000 + numbers[1]
+    }
 }
