@@ -29,20 +29,12 @@ extension DirectoryChangeSink {
         if existing.kind == .directory || existing.kind == .symlink { parents.forget() }
         if existing.kind == .directory {
             // Inodes of removed directories may be used again.
-            try forgetTree(parent, name)
-            try removeTree(at: parent, name)
+            try removeTree(at: parent, name) { [self] removed in
+                delayedTimes[removed.inode] = nil
+                implied[removed.inode] = nil
+            }
         } else {
             try removeFile(at: parent, name)
-        }
-    }
-
-    private func forgetTree(_ parent: CInt, _ name: RawPath) throws {
-        let fd = try open(at: parent, name, [.directory, .noFollow])
-        let inode = try status(of: fd.raw).inode
-        delayedTimes[inode] = nil
-        implied[inode] = nil
-        for entry in try readDirectory(fd.raw) where entry.kind == .directory || entry.kind == nil {
-            try forgetTree(fd.raw, entry.name)
         }
     }
 

@@ -55,6 +55,11 @@ public final class LayerArchiver {
     private func walk(_ directory: CInt, _ path: RawPath) throws {
         for entry in try readDirectory(directory).sorted(by: { $0.name < $1.name }) {
             let child = path.appending(entry.name)
+            // A command can make longer ones, one by one. This also bounds the depth.
+            guard child.bytes.count < TarReader.pathLimit else {
+                let start = RawPath(bytes: child.bytes.prefix(200))
+                throw ArchiveError(.unsupported, "the path \"\(start)…\" is too long for an archive")
+            }
             do {
                 try visit(entry.name, in: directory, child)
             } catch let error as SystemError {

@@ -179,35 +179,6 @@ public func renameFile(
     guard result == 0 else { throw .last("rename", newPath.description) }
 }
 
-/// Removes a tree; what is not there is not an error. Symlinks are removed, never followed, and other file systems
-/// mounted below make it fail (`EBUSY`) rather than be emptied.
-public func removeTree(at directory: CInt = workingDirectory, _ path: RawPath) throws(SystemError) {
-    do {
-        try removeFile(at: directory, path)
-        return
-    } catch {
-        if error.isNotFound { return }
-        guard error.errno == EISDIR || error.errno == EPERM else { throw error }
-    }
-    do throws(SystemError) {
-        let fd: OwnedFD
-        do throws(SystemError) {
-            fd = try open(at: directory, path, [.directory, .noFollow])
-        } catch {
-            guard error.errno == EACCES else { throw error }
-            try setPermissions(at: directory, path, 0o700)
-            fd = try open(at: directory, path, [.directory, .noFollow])
-        }
-        let permissions = try status(of: fd.raw).permissions
-        if permissions & 0o700 != 0o700 { try? setPermissions(of: fd.raw, 0o700) }
-        // Names are collected first: removing while reading a directory may skip entries.
-        for entry in try readDirectory(fd.raw) { try removeTree(at: fd.raw, entry.name) }
-        try removeDirectory(at: directory, path)
-    } catch {
-        if !error.isNotFound { throw error }
-    }
-}
-
 /// Changes the owner of a name; a symlink itself, not its target.
 public func setOwner(at directory: CInt, _ path: RawPath, uid: UInt32, gid: UInt32) throws(SystemError) {
     guard path.withCString({ fchownat(directory, $0, uid, gid, AT_SYMLINK_NOFOLLOW) }) == 0 else {

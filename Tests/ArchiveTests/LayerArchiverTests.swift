@@ -192,6 +192,18 @@ import Testing
         }
     }
 
+    /// A command may make paths that are longer than any archive may have.
+    @Test(arguments: [(2_000, nil), (2_100, .unsupported)] as [(Int, ArchiveError.Code?)])
+    func deepTrees(depth: Int, code: ArchiveError.Code?) throws {
+        let memory = try detachedMemoryTree()
+        try nestDirectories(in: memory.raw, depth: depth)
+        let archive = {
+            let root = try open(at: memory.raw, ".", [.directory])
+            _ = try LayerArchiver.archive(root.raw, options: LayerWriter.Options()) { _ in }
+        }
+        if let code { expectError(code) { try archive() } } else { try archive() }
+    }
+
     /// A sink that is full or gone stops the threads and passes its error on.
     @Test func failingSink() throws {
         struct Full: Error {}

@@ -85,6 +85,14 @@ import Testing
         #expect(try statusIfPresent(at: root.raw, ".wh..wh.plnk") == nil)
     }
 
+    /// Symlinks lead an archive deeper than its paths are long.
+    @Test func replacesDeepDirectories() throws {
+        let memory = try detachedMemoryTree()
+        try nestDirectories(in: memory.raw, depth: 20_000)
+        try unpack(tar([file("d", "new")]), into: "/proc/self/fd/\(memory.raw)")
+        #expect(try readFile(at: memory.raw, "d") == Array("new".utf8))
+    }
+
     @Test(arguments: [".wh.", ".wh..", ".wh...", ".wh.d/file", "a/.wh."]) func hostileWhiteouts(path: String) throws {
         let scratch = try ScratchTree()
         #expect(throws: ArchiveError.self) { try unpack(tar([file(RawPath(path))]), into: scratch.directory("out")) }

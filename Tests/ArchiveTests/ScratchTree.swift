@@ -193,3 +193,13 @@ func expectSameTree(_ a: String, _ b: String, sourceLocation: SourceLocation = #
     #expect(first.filter { !second.contains($0) } == [], sourceLocation: sourceLocation)
     #expect(second.filter { !first.contains($0) } == [], sourceLocation: sourceLocation)
 }
+
+/// Makes directories named `d`, one in the other, and a file at the bottom.
+func nestDirectories(in directory: CInt, depth: Int) throws {
+    var above = try open(at: directory, ".", [.directory]).shared()
+    for _ in 0..<depth {
+        try makeDirectory(at: above.raw, "d")
+        above = try open(at: above.raw, "d", [.directory]).shared()
+    }
+    try replaceFile(at: above.raw, "file", "x".utf8)
+}

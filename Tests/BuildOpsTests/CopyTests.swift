@@ -23,6 +23,20 @@ struct CopyCase: Sendable, CustomTestStringConvertible {
 
 @Suite(.enabled(if: isRoot, "owners and devices need root"), .timeLimit(.minutes(2)))
 struct CopyTests {
+    /// The kernel's longest path has about 2,000 directories in it.
+    @Test func deepTrees() async throws {
+        let kitchen = try TestKitchen()
+        let part = String(repeating: "d/", count: 100)
+        let script =
+            "mkdir s; cd s; for i in $(seq 20); do mkdir -p \(part); cd \(part) 2>/dev/null; done; echo -n x > f"
+        let result = try await kitchen.run(
+            [copying("/s", "/n")],
+            base: try kitchen.stage(""),
+            source: try kitchen.context(script)
+        )
+        #expect(try kitchen.list(result.layers).last?.hasSuffix(#"/f regular "x""#) == true)
+    }
+
     private static let cases: [CopyCase] = [
         CopyCase(
             name: "file to file",
