@@ -46,6 +46,7 @@ public actor AgentSockets: SSHAgents {
 
     private var states: [String: State] = [:]
     private var agents: [Sandbox] = []
+    private var isClosed = false
     private let directory: RawPath
     private let searchPath: [String]
 
@@ -108,6 +109,7 @@ public actor AgentSockets: SSHAgents {
 
     /// Ends the agents that were started.
     public func close() async {
+        isClosed = true
         let ended = agents
         agents = []
         for agent in ended { agent.kill() }
@@ -130,26 +132,24 @@ public actor AgentSockets: SSHAgents {
             )
         }
         try await blocking { try makeDirectories(directory, mode: 0o700) }
-        let output = try makePipe()
-        let sandbox = try await spawn([agent, "-D", "-a", socket.description], [:], output.write)
-        agents.append(sandbox)
-        // It tells its address as soon as it listens.
-        let listens = try await blocking {
-            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 16)
-            defer { buffer.deallocate() }
-            return try readBytes(output.read.raw, into: buffer) > 0
-        }
-        guard listens else {
+        guard try await listens([agent, "-D", "-a", socket.description]) else {
             throw BuildOpsError(.invalidRequest, "--ssh \(id): \(agent) ended at once")
         }
         for key in keys {
-            let answer = try makePipe()
+            let (name, input) = try await argument(key, id)
             let adding = try await spawn(
-                [add, "-q", absolute(key)],
+                [add, "-q", name],
                 ["SSH_AUTH_SOCK": socket.description],
-                answer.write
+                input: input,
+                output: nil
             )
-            let end = try await adding.wait()
+            // What it does cannot be told: the path may be anything by now.
+            let end = try await withTaskCancellationHandler {
+                try await adding.wait()
+            } onCancel: {
+                adding.kill()
+            }
+            try Task.checkCancellation()
             if case .ended(program: .exited(0), process: _) = end { continue }
             throw BuildOpsError(
                 .invalidRequest,
@@ -161,6 +161,53 @@ public actor AgentSockets: SSHAgents {
         }
         return SSHAgentAddress(socket: socket)
     }
+
+    /// Starts an agent; false when it ended without listening.
+    private func listens(_ arguments: [String]) async throws -> Bool {
+        let output = try await startAgent(arguments)
+        // It tells its address as soon as it listens.
+        return try await cancellableBlocking { cancellation in
+            try waitForBytes(output.raw, cancellation)
+            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 16)
+            defer { buffer.deallocate() }
+            return try readBytes(output.raw, into: buffer) > 0
+        }
+    }
+
+    /// - Returns: what it prints. The other end is the agent's alone.
+    private func startAgent(_ arguments: [String]) async throws -> SharedFD {
+        let (output, end) = try makePipe()
+        let agent = try await spawn(arguments, [:], input: nil, output: end)
+        agents.append(agent)
+        if isClosed {
+            await close()
+            throw CancellationError()
+        }
+        return output
+    }
+
+    /// How `ssh-add` gets a key: by its path, or through its input what can be read only here and only once.
+    private func argument(_ key: RawPath, _ id: String) async throws -> (name: String, input: SharedFD?) {
+        if try status(at: workingDirectory, key, following: true).kind == .regular { return (absolute(key), nil) }
+        do {
+            let input = try await cancellableBlocking { cancellation in
+                let bytes = try readFile(key, limit: Self.longestKey, cancellation)
+                let file = try memoryFile("ssh-key")
+                try writeBytes(file.raw, bytes)
+                return try open(RawPath("/proc/self/fd/\(file.raw)"), .readOnly).shared()
+            }
+            return ("-", input)
+        } catch let error as SystemError {
+            throw BuildOpsError(
+                .invalidRequest,
+                "--ssh \(id): failed to read \(key): \(error.reason)",
+                nextStep: "name a private key, or the socket of a running ssh-agent: --ssh \(id)=PATH"
+            )
+        }
+    }
+
+    /// As in BuildKit.
+    private static let longestKey = 100 << 10
 
     private func absolute(_ path: RawPath) -> String {
         if path.bytes.first == UInt8(ascii: "/") { return path.description }
@@ -180,15 +227,18 @@ public actor AgentSockets: SSHAgents {
         )
     }
 
-    private func spawn(_ arguments: [String], _ environment: [String: String], _ output: SharedFD) async throws
-        -> Sandbox
-    {
+    private func spawn(
+        _ arguments: [String],
+        _ environment: [String: String],
+        input: SharedFD?,
+        output: SharedFD?
+    ) async throws -> Sandbox {
         let null = try open("/dev/null", [.readWrite]).shared()
         let spec = SandboxSpec(
             arguments: arguments,
             environment: environment.map { "\($0.key)=\($0.value)" },
-            standardInput: null,
-            standardOutput: output,
+            standardInput: input ?? null,
+            standardOutput: output ?? null,
             standardError: null
         )
         return try await Sandbox.spawn(spec)

@@ -90,14 +90,14 @@ public final class SecretFiles: BuildSecrets {
         return try await memo.value {
             switch source.origin {
             case .value(let value): return value
-            case .file(let path): return try await blocking { try Self.read(path, id) }
+            case .file(let path): return try await cancellableBlocking { try Self.read(path, id, $0) }
             }
         }
     }
 
-    private static func read(_ path: RawPath, _ id: String) throws -> SecretValue {
+    private static func read(_ path: RawPath, _ id: String, _ cancellation: CancellationFlag) throws -> SecretValue {
         do {
-            return try SecretValue(readFile(path, limit: SecretValue.limit + 1), of: id)
+            return try SecretValue(readFile(path, limit: SecretValue.limit, cancellation), of: id)
         } catch let error as SystemError {
             throw error.errno == EFBIG ? SecretValue.tooBig(id) : unreadable(path, id, error)
         }

@@ -94,14 +94,11 @@ struct StreamedContext: Sendable {
         }
     }
 
-    /// Waits for bytes in small portions, so that a build whose input never comes can be cancelled.
     private func read(
         into buffer: UnsafeMutableRawBufferPointer,
         _ cancellation: CancellationFlag
     ) throws -> Int {
-        var waiting = pollfd(fd: stream.raw, events: Int16(POLLIN), revents: 0)
-        while poll(&waiting, 1, 100) == 0 { try cancellation.check() }
-        try cancellation.check()
+        try waitForBytes(stream.raw, cancellation)
         return try readBytes(stream.raw, into: buffer)
     }
 }

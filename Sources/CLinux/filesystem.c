@@ -10,6 +10,7 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -82,6 +83,8 @@ int galley_reflink(int from, int to) { return ioctl(to, FICLONE, from); }
 int galley_syncfs(int fd) { return syncfs(fd); }
 
 int galley_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+int galley_memory_file(const char *title) { return memfd_create(title, MFD_CLOEXEC); }
 
 ssize_t galley_readlink(int directory, const char *path, void *buffer, size_t size) {
     return readlinkat(directory, path, buffer, size);

@@ -9,3 +9,10 @@ public func detachedMemoryTree() throws(SystemError) -> OwnedFD {
     guard fd >= 0 else { throw .last("mount tmpfs") }
     return OwnedFD(owning: fd)
 }
+
+/// An empty file in memory, without a name.
+public func memoryFile(_ title: String) throws(SystemError) -> OwnedFD {
+    let fd = galley_memory_file(title)
+    guard fd >= 0 else { throw .last("memfd_create") }
+    return OwnedFD(owning: fd)
+}

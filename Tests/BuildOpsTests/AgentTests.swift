@@ -53,6 +53,57 @@ struct AgentTests {
         await agents.close()
     }
 
+    /// Process substitution gives pipes, which only this process can read, and only once.
+    @Test func keysOfPipes() async throws {
+        let key = try filledPipe(try readFile(directory.file("one")))
+        let source = AgentSource(id: "x", paths: [RawPath("/dev/fd/\(key.raw)"), directory.file("two")])
+        let agents = try AgentSockets([source], directory: directory.file("agents"), searchPath: ["/usr/bin"])
+        let socket = try #require(try await agents.agent("x")?.socket)
+        #expect(try await list(socket) == "one two ")
+        await agents.close()
+        withExtendedLifetime(key) {}
+    }
+
+    @Test(
+        "waiting for a key, for ssh-agent and for ssh-add ends with the build",
+        .timeLimit(.minutes(1)),
+        arguments: ["key", "ssh-agent", "ssh-add"]
+    )
+    func endlessWaiting(what: String) async throws {
+        try directory.shell("mkdir bin; mkfifo started key")
+        if what != "key" {
+            let standIn = "#!/bin/sh\\necho > \(directory.file("started"))\\nexec sleep 1000\\n"
+            try directory.shell("printf '\(standIn)' > bin/\(what); chmod +x bin/\(what); rm key; cp one key")
+        }
+        let agents = try AgentSockets(
+            [AgentSource(id: "x", paths: [directory.file("key")])],
+            directory: directory.file("agents"),
+            searchPath: [directory.file("bin").description]
+        )
+        let task = Task { try await agents.agent("x") }
+        // Opening waits for the other side, which waits for more than this.
+        let end = try await blocking { [directory] in
+            if what == "key" { return try open(directory.file("key"), [.writeOnly]).shared() }
+            return try open(directory.file("started"), [.readOnly]).shared()
+        }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        await agents.close()
+        withExtendedLifetime(end) {}
+    }
+
+    @Test("an ssh-agent that ends at once", .timeLimit(.minutes(1))) func endedAgent() async throws {
+        try directory.shell("mkdir bin; printf '#!/bin/sh\nexit 1' > bin/ssh-agent; chmod +x bin/ssh-agent")
+        let agents = try AgentSockets(
+            [AgentSource(id: "x", paths: [directory.file("one")])],
+            directory: directory.file("agents"),
+            searchPath: [directory.file("bin").description]
+        )
+        let error = await #expect(throws: BuildOpsError.self) { try await agents.agent("x") }
+        #expect(error?.message.hasSuffix("/ssh-agent ended at once") == true)
+        await agents.close()
+    }
+
     @Test func unusableSources() throws {
         #expect(throws: BuildOpsError.self) { try agents(["none"]) }
         let socket = try open(directory.path, [.directory])

@@ -33,6 +33,35 @@ import Testing
         #expect(try await files.secret("y") == nil)
     }
 
+    /// Process substitution gives pipes, and a fifo's writer may come late.
+    @Test func pipes() async throws {
+        let directory = try ScratchDirectory()
+        try directory.shell("mkfifo fifo")
+        let filled = try filledPipe("piped".utf8)
+        let files = try SecretFiles([
+            SecretSource(id: "pipe", origin: .file(RawPath("/dev/fd/\(filled.raw)"))),
+            SecretSource(id: "fifo", origin: .file(directory.file("fifo"))),
+        ])
+        #expect(try await files.secret("pipe")?.exposed == Array("piped".utf8))
+        async let late = files.secret("fifo")
+        try await blocking {
+            // Waits for the reader.
+            let end = try open(directory.file("fifo"), [.writeOnly])
+            try writeBytes(end.raw, "late".utf8)
+        }
+        #expect(try await late?.exposed == Array("late".utf8))
+    }
+
+    @Test("a fifo that nobody writes to can be waited for no longer", .timeLimit(.minutes(1)))
+    func abandonedFifo() async throws {
+        let directory = try ScratchDirectory()
+        try directory.shell("mkfifo fifo")
+        let files = try SecretFiles([SecretSource(id: "x", origin: .file(directory.file("fifo")))])
+        let task = Task { try await files.secret("x") }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+    }
+
     @Test func unusableFiles() throws {
         let directory = try ScratchDirectory()
         try replaceFile(directory.file("big"), [UInt8](repeating: 0, count: (500 << 10) + 1))

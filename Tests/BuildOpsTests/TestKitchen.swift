@@ -133,6 +133,13 @@ final class TestKitchen: SolverEventSink {
     }
 }
 
+/// The reading end of a pipe whose writer has ended.
+func filledPipe(_ bytes: some Collection<UInt8>) throws -> SharedFD {
+    let (read, write) = try makePipe()
+    try writeBytes(write.raw, bytes)
+    return read
+}
+
 func copying(
     _ source: String,
     _ destination: String,

@@ -42,6 +42,7 @@ ssize_t galley_copy_file_range(int from, int to, size_t length);
 int galley_reflink(int from, int to);
 int galley_syncfs(int fd);
 int galley_pipe(int ends[2]);
+int galley_memory_file(const char *title);
 ssize_t galley_readlink(int directory, const char *path, void *buffer, size_t size);
 int galley_set_times(int directory, const char *path, int64_t seconds, uint32_t nanoseconds, int flags);
 int galley_window_size(int fd, uint16_t *columns, uint16_t *rows);
