@@ -3,7 +3,6 @@
 
 import Glibc
 import LinuxSystem
-import Synchronization
 
 /// A socket that a command talks to an SSH agent through.
 ///
@@ -13,19 +12,36 @@ final class AgentProxy: Sendable {
     let socket: RawPath
     private let agent: SSHAgentAddress
     private let listener: SharedFD
-    private let connections = Mutex<(open: [ObjectIdentifier: SharedFD], isStopped: Bool)>(([:], false))
+    private let accept: @Sendable (CInt) throws(SystemError) -> OwnedFD
+    private let patience: Duration
+    private let connections = Monitor(Connections())
 
+    private struct Connections: Sendable {
+        /// Those that were accepted and are not served to the end.
+        var count = 0
+        var sockets: [ObjectIdentifier: SharedFD] = [:]
+        var isStopped = false
+    }
+
+    /// More connections wait until one of these ends.
+    static let limit = 64
     /// One thread accepts, and each connection has one or two.
     private static let threads = BlockingPool(limit: 4096)
 
-    /// - Parameter directory: gets the socket; nobody else writes to it.
+    /// - Parameters:
+    ///   - directory: gets the socket; nobody else writes to it.
+    ///   - patience: how long a connection waits for a place with the agent.
     init(
         _ agent: SSHAgentAddress,
         in directory: RawPath,
         permissions: UInt32,
-        owner: (uid: UInt32, gid: UInt32)
+        owner: (uid: UInt32, gid: UInt32),
+        patience: Duration = .seconds(10),
+        accept: @escaping @Sendable (CInt) throws(SystemError) -> OwnedFD = acceptUnixSocket
     ) throws {
         self.agent = agent
+        self.patience = patience
+        self.accept = accept
         socket = directory.appending("agent")
         let handle = try open(directory, [.directory])
         listener = try listenUnixSocket(at: handle.raw, "agent").shared()
@@ -37,43 +53,68 @@ final class AgentProxy: Sendable {
     func start() {
         Task.detached { [self] in
             try? await Self.threads.run { [self] in
-                while let client = try? acceptUnixSocket(listener.raw).shared() {
-                    Task.detached { await self.serve(client) }
+                while takePlace(), let client = next() {
+                    Task.detached {
+                        await self.serve(client)
+                        self.connections.withLock { $0.count -= 1 }
+                    }
                 }
             }
         }
     }
+
+    /// Waits until one more connection may be taken; false when the proxy was stopped.
+    private func takePlace() -> Bool {
+        connections.wait { state in
+            if state.isStopped { return false }
+            guard state.count < Self.limit else { return nil }
+            state.count += 1
+            return true
+        }
+    }
+
+    /// The next client; nil when the proxy was stopped.
+    private func next() -> SharedFD? {
+        while true {
+            do throws(SystemError) {
+                return try accept(listener.raw).shared()
+            } catch {
+                // Others may give back what this process or the system has too little of now.
+                guard [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.errno), !isStopped else { return nil }
+                waitForShutDown(listener.raw, milliseconds: 100)
+            }
+        }
+    }
+
+    private var isStopped: Bool { connections.withLock { $0.isStopped } }
 
     /// Ends all connections and takes no more.
     func stop() {
         shutDownSocket(listener.raw)
         connections.withLock { state in
             state.isStopped = true
-            for socket in state.open.values { shutDownSocket(socket.raw) }
+            for socket in state.sockets.values { shutDownSocket(socket.raw) }
         }
     }
 
     /// False when the proxy was stopped already.
     private func add(_ socket: SharedFD) -> Bool {
         connections.withLock { state in
-            if !state.isStopped { state.open[ObjectIdentifier(socket)] = socket }
+            if !state.isStopped { state.sockets[ObjectIdentifier(socket)] = socket }
             return !state.isStopped
         }
     }
 
     private func remove(_ socket: SharedFD) {
-        connections.withLock { $0.open[ObjectIdentifier(socket)] = nil }
+        connections.withLock { $0.sockets[ObjectIdentifier(socket)] = nil }
     }
 
     private func serve(_ client: SharedFD) async {
+        guard add(client) else { return }
+        defer { remove(client) }
         // An agent that cannot be reached looks like one that hangs up.
-        guard let server = try? await blocking({ [agent] in try connectUnixSocket(agent.socket).shared() }),
-            add(client), add(server)
-        else { return }
-        defer {
-            remove(client)
-            remove(server)
-        }
+        guard let server = try? await Self.threads.run({ try self.connect() }), add(server) else { return }
+        defer { remove(server) }
         if agent.isRaw {
             async let answers: Void = Self.copy(server, client)
             await Self.copy(client, server)
@@ -81,6 +122,10 @@ final class AgentProxy: Sendable {
         } else {
             try? await Self.threads.run { try Self.relay(client, server) }
         }
+    }
+
+    private func connect() throws -> SharedFD {
+        try connectUnixSocket(agent.socket, timeout: patience) { !isStopped }.shared()
     }
 
     private static func copy(_ source: SharedFD, _ target: SharedFD) async {

@@ -14,14 +14,42 @@ public func listenUnixSocket(at directory: CInt, _ name: RawPath) throws(SystemE
 }
 
 /// Connects to the socket at `path`.
-public func connectUnixSocket(_ path: RawPath) throws(SystemError) -> OwnedFD {
+///
+/// - Parameter goesOn: asked now and then while too many others wait to be accepted.
+/// - Throws: `ETIMEDOUT` when there was no place within the time, or `goesOn` ended the waiting.
+public func connectUnixSocket(
+    _ path: RawPath,
+    timeout: Duration = .seconds(10),
+    while goesOn: () -> Bool = { true }
+) throws(SystemError) -> OwnedFD {
     // A handle has a short name, however long the path is.
     let handle = try open(path, .pathOnly)
     let fd = try unixSocket()
     var address = try unixAddress(RawPath("/proc/self/fd/\(handle.raw)"))
-    let connected = withUnixAddress(&address) { connect(fd.raw, $0, $1) }
-    guard connected == 0 else { throw .last("connect", path.description) }
+    let deadline = ContinuousClock.now + timeout
+    try setNonBlocking(fd.raw, true)
+    while withUnixAddress(&address, { connect(fd.raw, $0, $1) }) != 0 {
+        // A full queue can only be tried again: such a socket has nothing to poll for.
+        guard errno == EAGAIN || errno == EINTR else { throw .last("connect", path.description) }
+        guard goesOn(), ContinuousClock.now < deadline else {
+            throw SystemError(errno: ETIMEDOUT, operation: "connect", path: path.description)
+        }
+        _ = poll(nil, 0, 20)
+    }
+    try setNonBlocking(fd.raw, false)
     return fd
+}
+
+/// Waits up to `milliseconds`, less when the listening socket is shut down meanwhile.
+public func waitForShutDown(_ listener: CInt, milliseconds: CInt) {
+    var request = pollfd(fd: listener, events: 0, revents: 0)
+    _ = poll(&request, 1, milliseconds)
+}
+
+private func setNonBlocking(_ fd: CInt, _ isNonBlocking: Bool) throws(SystemError) {
+    let flags = fcntl(fd, F_GETFL)
+    let changed = isNonBlocking ? flags | O_NONBLOCK : flags & ~O_NONBLOCK
+    guard flags >= 0, fcntl(fd, F_SETFL, changed) == 0 else { throw .last("fcntl") }
 }
 
 /// Waits for the next connection.

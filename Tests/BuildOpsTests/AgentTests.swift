@@ -4,8 +4,10 @@
 import BuildDefinition
 import Content
 import GalleyTesting
+import Glibc
 import LinuxSystem
 import OCI
+import Synchronization
 import Testing
 
 @testable import BuildOps
@@ -169,6 +171,100 @@ struct AgentTests {
         #expect(try await list(proxy.socket) == "one ")
         proxy.stop()
         await agents.close()
+    }
+
+    // MARK: Many connections
+
+    /// A socket that takes connections only as a test wants it.
+    private func listener() throws -> (socket: RawPath, fd: SharedFD) {
+        let handle = try open(directory.path, [.directory])
+        return (directory.file("listener"), try listenUnixSocket(at: handle.raw, "listener").shared())
+    }
+
+    private func proxy(
+        _ socket: RawPath,
+        patience: Duration = .seconds(60),
+        accept: @escaping @Sendable (CInt) throws(SystemError) -> OwnedFD = acceptUnixSocket
+    ) throws -> AgentProxy {
+        let place = directory.file("proxy")
+        try makeDirectory(place)
+        let address = SSHAgentAddress(socket: socket, isRaw: true)
+        let proxy = try AgentProxy(
+            address,
+            in: place,
+            permissions: 0o600,
+            owner: (0, 0),
+            patience: patience,
+            accept: accept
+        )
+        proxy.start()
+        return proxy
+    }
+
+    private func isReadable(_ fd: SharedFD, within milliseconds: CInt) -> Bool {
+        var request = pollfd(fd: fd.raw, events: Int16(POLLIN), revents: 0)
+        return poll(&request, 1, milliseconds) > 0
+    }
+
+    @Test("an agent gets a bounded number of connections, and the next when one ends", .timeLimit(.minutes(1)))
+    func manyConnections() async throws {
+        let (socket, agent) = try listener()
+        let proxy = try proxy(socket)
+        try await blocking {
+            var clients = try (0..<(AgentProxy.limit + 3)).map { _ in try connectUnixSocket(proxy.socket).shared() }
+            var served: [SharedFD] = []
+            for _ in 0..<AgentProxy.limit { served.append(try acceptUnixSocket(agent.raw).shared()) }
+            #expect(!isReadable(agent, within: 200))
+            clients.removeFirst(AgentProxy.limit)
+            served = []
+            for _ in clients { served.append(try acceptUnixSocket(agent.raw).shared()) }
+            withExtendedLifetime((clients, served)) {}
+        }
+        proxy.stop()
+    }
+
+    @Test(
+        "an agent that takes nobody is not waited for longer than the patience, nor than the proxy lives",
+        .timeLimit(.minutes(1)),
+        arguments: [true, false]
+    )
+    func busyAgent(isPatient: Bool) async throws {
+        let (socket, agent) = try listener()
+        let accepted = Monitor(false)
+        let proxy = try proxy(socket, patience: isPatient ? .seconds(3600) : .milliseconds(50)) {
+            (listener) throws(SystemError) in
+            let client = try acceptUnixSocket(listener)
+            accepted.withLock { $0 = true }
+            return client
+        }
+        try await blocking {
+            // Until nobody else has room.
+            var waiting: [SharedFD] = []
+            while let next = try? connectUnixSocket(socket, timeout: .zero).shared() { waiting.append(next) }
+            let client = try connectUnixSocket(proxy.socket)
+            _ = accepted.wait { $0 ? true : nil }
+            if isPatient { proxy.stop() }
+            #expect((try? readAll(client.raw)) ?? [] == [])
+            withExtendedLifetime((agent, waiting)) {}
+        }
+        proxy.stop()
+    }
+
+    @Test("the proxy goes on when descriptors are short for a while", .timeLimit(.minutes(1)))
+    func noDescriptors() async throws {
+        let (socket, agent) = try listener()
+        let failures = Mutex<[Int32]>([EMFILE, ENFILE])
+        let proxy = try proxy(socket) { (listener) throws(SystemError) in
+            if let next = failures.withLock({ $0.popLast() }) { throw SystemError(errno: next, operation: "accept") }
+            return try acceptUnixSocket(listener)
+        }
+        try await blocking {
+            let client = try connectUnixSocket(proxy.socket)
+            try writeBytes(client.raw, "x".utf8)
+            let served = try acceptUnixSocket(agent.raw).shared()
+            #expect(isReadable(served, within: 10_000))
+        }
+        proxy.stop()
     }
 
     @Test("a command talks to the agent as its user", .enabled(if: ExecKitchen.isPossible), arguments: ["", "cook"])
