@@ -43,20 +43,20 @@ actor ContextCopies {
         guard let status = try source.status(path) else { throw source.missing(path.description) }
         let pending = try snapshotter.begin()
         let changed = try fill(pending.directory, from: source, path, status, cancellation)
-        return Copy(pending: pending, status: status, sourceChanged: changed)
+        return Copy(pending: pending, status: status, sourceChanged: changed != nil)
     }
 }
 
 /// Copies what a directory of `source` holds, or a file under its name, into an empty directory.
 ///
-/// - Returns: whether the source differed from what its scan saw.
+/// - Returns: the first path that differed from what the source's scan saw.
 func fill(
     _ directory: SharedFD,
     from source: any SourceTree,
     _ path: RawPath,
     _ status: FileStatus,
     _ cancellation: CancellationFlag
-) throws -> Bool {
+) throws -> RawPath? {
     let target = LayerTarget(layer: directory, base: directory)
     target.rootTime = status.modified
     let copier = TreeCopier(
@@ -75,5 +75,5 @@ func fill(
         try setPermissions(of: directory.raw, path.isEmpty && !source.keepsOwners ? 0o755 : status.permissions)
     }
     try target.finish()
-    return copier.sourceChanged
+    return copier.changedSource
 }

@@ -218,7 +218,7 @@ struct FileStep {
             }
             try copier.copy(item, to: path)
         }
-        return copier.sourceChanged || unpackedChanged
+        return copier.changedSource != nil || unpackedChanged
     }
 }
 

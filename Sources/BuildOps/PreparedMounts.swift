@@ -180,7 +180,15 @@ struct MountPreparation: Sendable {
                     "\"\(path)\": the cache mount \"\(id)\" begins with a directory, not a file"
                 )
             }
-            _ = try fill(try open(directory, [.directory]).shared(), from: source, resolved, status, cancellation)
+            let content = try open(directory, [.directory]).shared()
+            // Later builds would find it under the digest of what it should have been.
+            if let changed = try fill(content, from: source, resolved, status, cancellation) {
+                throw BuildOpsError(
+                    .conflict,
+                    "\"\(changed)\" changed during the build; the cache mount \"\(id)\" cannot begin with a copy of it",
+                    nextStep: "build again when nothing writes to it any more"
+                )
+            }
             return true
         }
     }

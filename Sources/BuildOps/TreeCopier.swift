@@ -17,8 +17,8 @@ final class TreeCopier {
     private var links: [LinkKey: RawPath] = [:]
     /// The same by place, for a copy that something else replaces.
     private var linkPlaces: [RawPath: LinkKey] = [:]
-    /// A file differed from what the scan saw: the result must not be remembered under the scan's digest.
-    private(set) var sourceChanged = false
+    /// The first file that differed from what the scan saw: the result must not be remembered under the scan's digest.
+    private(set) var changedSource: RawPath?
 
     private struct LinkKey: Hashable {
         var device: UInt64
@@ -98,7 +98,7 @@ final class TreeCopier {
             let verdict = filter?.verdict(childShown) ?? .copied
             if verdict == .leftOut { continue }
             guard let status = try statusIfPresent(at: from, name) else {
-                sourceChanged = true
+                noteChange(child)
                 continue
             }
             let place = destination.path.appending(name)
@@ -126,7 +126,7 @@ final class TreeCopier {
         in parent: DestinationDirectory,
         isPassedThrough: Bool
     ) throws -> SharedFD {
-        if !source.isUnchanged(path, status) { sourceChanged = true }
+        if !source.isUnchanged(path, status) { noteChange(path) }
         let to = try parent.descriptor()
         let place = parent.path.appending(name)
         let isNew = try target.makeOrTakeOver(place)
@@ -150,7 +150,7 @@ final class TreeCopier {
         _ newName: RawPath,
         _ to: CInt
     ) throws {
-        if !source.isUnchanged(path, status) { sourceChanged = true }
+        if !source.isUnchanged(path, status) { noteChange(path) }
         if status.kind == .socket { return }
         try makeRoom(destination, newName, to)
         if status.links > 1, let first = links[LinkKey(device: status.device, inode: status.inode)] {
@@ -199,8 +199,8 @@ final class TreeCopier {
     ) throws {
         let input = try open(at: from, name, [.readOnly, .noFollow, .nonBlocking])
         let output = try open(at: to, newName, [.writeOnly, .create, .exclusive], mode: 0o600)
-        try copyBytes(input.raw, output.raw, status)
-        if !source.isUnchanged(path, try LinuxSystem.status(of: input.raw)) { sourceChanged = true }
+        let isWhole = try copyBytes(input.raw, output.raw, status)
+        if try !isWhole || !source.isUnchanged(path, LinuxSystem.status(of: input.raw)) { noteChange(path) }
         let (uid, gid) = ownership(status)
         try setOwner(of: output.raw, uid: uid, gid: gid)
         try setPermissions(of: output.raw, permissions.of(status))
@@ -208,9 +208,11 @@ final class TreeCopier {
         try setTimes(of: output.raw, status.modified)
     }
 
-    private func copyBytes(_ input: CInt, _ output: CInt, _ status: FileStatus) throws {
+    /// False when there were more or fewer bytes than there should be.
+    private func copyBytes(_ input: CInt, _ output: CInt, _ status: FileStatus) throws -> Bool {
         if status.blocks * 512 < status.size, status.size > 1 << 16 {
-            return try copySparse(input, output, status.size)
+            try copySparse(input, output, status.size)
+            return true
         }
         var copied: Int64 = 0
         while true {
@@ -220,7 +222,11 @@ final class TreeCopier {
             progress(Int64(count))
             try checkCancellation()
         }
-        if copied != status.size { sourceChanged = true }
+        return copied == status.size
+    }
+
+    private func noteChange(_ path: RawPath) {
+        if changedSource == nil { changedSource = path }
     }
 
     /// Copies only what is not a hole, and makes the file as long as it was.

@@ -163,6 +163,23 @@ import Testing
         }
     }
 
+    @Test("a cache never begins with something else than what its source was")
+    func changedSeed() async throws {
+        let kitchen = try ExecKitchen()
+        let path = try kitchen.kitchen.directory("mkdir d; echo 1 > d/f; echo 1 > d/g")
+        let context = kitchen.kitchen.value(try kitchen.kitchen.scan(path))
+        try kitchen.kitchen.scratch.shell("echo longer > '\(path)/d/g'")
+        let mount = ExecMount.cache("/c", seed: .init(input: 1, path: "/d"))
+        for _ in 0..<2 {
+            let error = await #expect(throws: BuildOpsError.self) {
+                try await kitchen.run("true", [mount], inputs: [context])
+            }
+            #expect(error?.message.hasPrefix("\"d/g\" changed during the build") == true)
+        }
+        let again = kitchen.kitchen.value(try kitchen.kitchen.scan(path))
+        #expect(try await kitchen.run("cat /c/f /c/g", [mount], inputs: [again]).output == "1\nlonger\n")
+    }
+
     @Test("a locked cache is used by one command at a time, and the other's log says that it waits")
     func locked() async throws {
         let kitchen = try ExecKitchen()
