@@ -25,6 +25,11 @@ public final class OverlaySnapshotter: Snapshotter {
                 PRIMARY KEY (snapshot, epoch)) WITHOUT ROWID;
             CREATE INDEX rewritten_layers_tree ON rewritten_layers(tree);
             """,
+            """
+            ALTER TABLE snapshots ADD COLUMN twin INTEGER;
+            ALTER TABLE snapshots ADD COLUMN origin TEXT;
+            CREATE INDEX snapshots_twin ON snapshots(twin);
+            """,
         ]
     )
 

@@ -34,6 +34,16 @@ public protocol Snapshotter: Sendable {
     /// Whether the layer is there and marks it as used now.
     func use(_ layers: [SnapshotID]) throws -> Bool
 
+    /// Whether two layers hold the same, times aside.
+    func haveEqualContent(
+        _ a: SnapshotID,
+        _ b: SnapshotID,
+        checkCancellation: @escaping () throws -> Void
+    ) throws -> Bool
+
+    /// Notes what made a layer, and a digest of all that it read but the layers below.
+    func setOrigin(_ id: SnapshotID, operation: String, read: String) throws
+
     /// The layer's own directory, in the form overlayfs gives its upper directories. Read only.
     func layerDirectory(_ id: SnapshotID) throws -> SharedFD
 }
