@@ -96,6 +96,7 @@ public struct FileDigestMemory: Sendable {
 
 /// Digests of what a step selected from a tree that never changes.
 public struct SelectionDigestMemory: Sendable {
+    private static let limit: Int64 = 50_000
     private let database: MetadataDatabase
 
     public init(_ database: MetadataDatabase) { self.database = database }
@@ -110,8 +111,13 @@ public struct SelectionDigestMemory: Sendable {
     public func save(_ key: Digest, _ digest: Digest) throws {
         try database.write { transaction in
             try transaction.execute(
-                "INSERT OR REPLACE INTO selection_digests VALUES (?, ?)",
+                "INSERT OR REPLACE INTO selection_digests (key, digest) VALUES (?, ?)",
                 [.text(key.hex), .text(digest.description)]
+            )
+            // Of many builds each leaves some; the oldest serve for nothing.
+            try transaction.execute(
+                "DELETE FROM selection_digests WHERE id <= ?",
+                [.integer(transaction.lastInsertedID - Self.limit)]
             )
         }
     }

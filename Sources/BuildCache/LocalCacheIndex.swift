@@ -14,26 +14,37 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
     /// How a result is written into a record, and found again.
     public struct Codec: Sendable {
         let encode: @Sendable (Value) throws -> [UInt8]?
-        let decode: @Sendable ([UInt8], CacheKey) throws -> Value?
+        let decode: @Sendable ([UInt8]) throws -> Value?
+        let encodeInput: @Sendable (Value) -> [UInt8]
+        let decodeInput: @Sendable ([UInt8]) -> Value?
 
         /// - Parameters:
         ///   - encode: nil for a result that cannot be kept.
         ///   - decode: nil when the data that the record names is gone. Blocks.
+        ///   - encodeInput: what a result was made of, to be compared with later inputs; no line ends.
+        ///   - decodeInput: nil for damaged bytes. Whether the data is there is not looked at.
         public init(
             encode: @escaping @Sendable (Value) throws -> [UInt8]?,
-            decode: @escaping @Sendable ([UInt8], CacheKey) throws -> Value?
+            decode: @escaping @Sendable ([UInt8]) throws -> Value?,
+            encodeInput: @escaping @Sendable (Value) -> [UInt8],
+            decodeInput: @escaping @Sendable ([UInt8]) -> Value?
         ) {
             self.encode = encode
             self.decode = decode
+            self.encodeInput = encodeInput
+            self.decodeInput = decodeInput
         }
     }
 
-    private let database: MetadataDatabase
-    private let codec: Codec
+    let database: MetadataDatabase
+    let codec: Codec
+    let claims: any StepClaims
 
-    public init(_ database: MetadataDatabase, codec: Codec) {
+    /// - Parameter claims: where it is agreed with other processes who does what.
+    public init(_ database: MetadataDatabase, codec: Codec, claims: any StepClaims) {
         self.database = database
         self.codec = codec
+        self.claims = claims
     }
 
     public func lookup(_ key: CacheKey) async throws -> Value? {
@@ -44,25 +55,25 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
         let row = try database.read { transaction in
             try transaction.query(
                 """
-                SELECT r.id, r.identity, r.payload FROM cache_keys k JOIN cache_records r ON r.id = k.record
-                WHERE k.key = ?
+                SELECT r.id, r.payload FROM cache_keys k JOIN cache_records r ON r.id = k.record WHERE k.key = ?
                 """,
                 [.text(key.digest.hex)]
             ).first
         }
-        guard let row, let id = row.integer(0), let identity = row.text(1), let payload = row.blob(2) else {
-            return nil
-        }
-        // A damaged identity counts as a result that is gone.
-        guard let digest = try? Digest("sha256:\(identity)"), let value = try codec.decode(payload, CacheKey(digest))
-        else {
-            try database.write { transaction in
-                try transaction.execute("DELETE FROM cache_keys WHERE record = ?", [.integer(id)])
-                try transaction.execute("DELETE FROM cache_records WHERE id = ?", [.integer(id)])
+        guard let row, let id = row.integer(0), let payload = row.blob(1) else { return nil }
+        return try decode(id, payload)
+    }
+
+    /// The result that a record names; one whose data is gone is forgotten.
+    func decode(_ id: Int64, _ payload: [UInt8]) throws -> Value? {
+        if let value = try codec.decode(payload) { return value }
+        try database.write { transaction in
+            for table in ["cache_keys", "cache_origins"] {
+                try transaction.execute("DELETE FROM \(table) WHERE record = ?", [.integer(id)])
             }
-            return nil
+            try transaction.execute("DELETE FROM cache_records WHERE id = ?", [.integer(id)])
         }
-        return value
+        return nil
     }
 
     /// The payload of every record. Blocks.
@@ -76,51 +87,58 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
     public func removeAll() throws -> Int {
         try database.write { transaction in
             try transaction.execute("DELETE FROM cache_keys")
+            try transaction.execute("DELETE FROM cache_origins")
             try transaction.execute("DELETE FROM selection_digests")
             try transaction.execute("DELETE FROM cache_records")
             return transaction.changes
         }
     }
 
-    public func record(_ value: Value, of step: VertexInfo, keys: [CacheKey]) async throws {
+    public func record(_ value: Value, of step: RecordedStep, inputs: [Value], key: CacheKey) async throws {
         guard let payload = try codec.encode(value) else { return }
-        let identity = value.identity
+        let made = inputs.map(codec.encodeInput)
         try await blocking {
             try database.write { transaction in
-                let known = try transaction.query(
-                    "SELECT id FROM cache_records WHERE identity = ? AND payload = ?",
-                    [.text(identity.digest.hex), .blob(payload)]
+                let id = try record(payload, transaction)
+                let replaced = try transaction.query(
+                    "SELECT record FROM cache_keys WHERE key = ? AND record != ?",
+                    [.text(key.digest.hex), .integer(id)]
                 ).first?.integer(0)
-                let id: Int64
-                if let known {
-                    id = known
-                } else {
-                    try transaction.execute(
-                        "INSERT INTO cache_records (identity, payload, created) VALUES (?, ?, ?)",
-                        [.text(identity.digest.hex), .blob(payload), .integer(FileTime.now.seconds)]
-                    )
-                    id = transaction.lastInsertedID
-                }
-                for key in keys {
-                    let replaced = try transaction.query(
-                        "SELECT record FROM cache_keys WHERE key = ? AND record != ?",
-                        [.text(key.digest.hex), .integer(id)]
-                    ).first?.integer(0)
-                    try transaction.execute(
-                        "INSERT OR REPLACE INTO cache_keys VALUES (?, ?)",
-                        [.text(key.digest.hex), .integer(id)]
-                    )
-                    // A record that no key leads to would never be found again, nor removed.
-                    try transaction.execute(
-                        """
-                        DELETE FROM cache_records WHERE id = ?1
-                        AND NOT EXISTS (SELECT 1 FROM cache_keys WHERE record = ?1)
-                        """,
-                        [SQLValue(replaced)]
-                    )
-                }
+                try transaction.execute(
+                    "INSERT OR REPLACE INTO cache_keys VALUES (?, ?)",
+                    [.text(key.digest.hex), .integer(id)]
+                )
+                try recordOrigin(id, step.operation, made, transaction)
+                if let replaced { try removeUnreachable(replaced, transaction) }
             }
         }
+    }
+
+    /// The number of the record with this payload, which is made if there is none.
+    private func record(_ payload: [UInt8], _ transaction: MetadataDatabase.Transaction) throws -> Int64 {
+        let digest = Digest.sha256(payload).hex
+        let known = try transaction.query(
+            "SELECT id FROM cache_records WHERE digest = ? AND payload = ?",
+            [.text(digest), .blob(payload)]
+        ).first?.integer(0)
+        if let known { return known }
+        try transaction.execute(
+            "INSERT INTO cache_records (digest, payload, created) VALUES (?, ?, ?)",
+            [.text(digest), .blob(payload), .integer(FileTime.now.seconds)]
+        )
+        return transaction.lastInsertedID
+    }
+
+    /// A record that nothing leads to would never be found again, nor removed.
+    func removeUnreachable(_ id: Int64, _ transaction: MetadataDatabase.Transaction) throws {
+        try transaction.execute(
+            """
+            DELETE FROM cache_records WHERE id = ?1
+            AND NOT EXISTS (SELECT 1 FROM cache_keys WHERE record = ?1)
+            AND NOT EXISTS (SELECT 1 FROM cache_origins WHERE record = ?1)
+            """,
+            [.integer(id)]
+        )
     }
 }
 
@@ -137,7 +155,23 @@ public enum BuildCacheSchema {
             CREATE INDEX cache_keys_record ON cache_keys(record);
             CREATE TABLE directory_digests (path TEXT PRIMARY KEY, data BLOB NOT NULL, updated INTEGER NOT NULL);
             CREATE TABLE selection_digests (key TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROWID;
+            """,
+            // Records of the first form do not say what their results were made of.
             """
+            DROP TABLE cache_keys;
+            DROP TABLE cache_records;
+            CREATE TABLE cache_records (
+                id INTEGER PRIMARY KEY, digest TEXT NOT NULL, payload BLOB NOT NULL, created INTEGER NOT NULL);
+            CREATE INDEX cache_records_digest ON cache_records(digest);
+            CREATE TABLE cache_keys (key TEXT PRIMARY KEY, record INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE INDEX cache_keys_record ON cache_keys(record);
+            CREATE TABLE cache_origins (
+                id INTEGER PRIMARY KEY AUTOINCREMENT, operation TEXT NOT NULL, inputs BLOB NOT NULL,
+                digest TEXT NOT NULL, record INTEGER NOT NULL, UNIQUE (operation, digest));
+            CREATE INDEX cache_origins_record ON cache_origins(record);
+            DROP TABLE selection_digests;
+            CREATE TABLE selection_digests (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, digest TEXT NOT NULL);
+            """,
         ]
     )
 }

@@ -12,8 +12,6 @@ public final class BuildStep: SolverOp {
     public let vertex: BuildVertex
     let environment: StepEnvironment
     private let source: Source
-    /// What is read is hashed once, for the look-up and for the result's identity.
-    private let content = OnceTask<CacheKey>()
 
     private enum Source: Sendable {
         case none
@@ -58,12 +56,14 @@ public final class BuildStep: SolverOp {
         }
     }
 
+    public var operation: CacheKey { key("operation", inputs: []) }
+
     public func definitionKey(inputs: [CacheKey]) async throws -> CacheKey {
         switch source {
         case .image:
             return key("image", inputs: [])
         case .context(let scan):
-            return CacheKey(Digest.sha256("context \(try await scan.tree().digest)"))
+            return try await scan.tree().key
         case .remote(let tree):
             return try await tree.key()
         case .unreachable:
@@ -73,25 +73,26 @@ public final class BuildStep: SolverOp {
         }
     }
 
-    private func key(_ kind: StaticString, inputs: [CacheKey], content: Digest? = nil) -> CacheKey {
+    private func key(_ kind: StaticString, inputs: [CacheKey]) -> CacheKey {
         var encoder = CanonicalEncoder()
         encoder.append(kind, bytes: vertex.op.cacheBytes)
         encoder.append("inputs", inputs.map(\.description))
-        encoder.append("content", content?.description)
         return CacheKey(Digest.sha256(encoder.bytes))
     }
 
-    public func contentKey(inputs: [StepValue]) async throws -> CacheKey? {
-        if case .exec(let op) = vertex.op {
-            let step = ExecStep(op, vertex.info, environment)
-            guard let digest = try await step.contentDigest(inputs) else { return nil }
-            return key("content", inputs: op.emptyRoot ? [] : [inputs[0].identity], content: digest)
+    public func reuse(of former: [StepValue], for inputs: [StepValue]) async throws -> Reuse {
+        do {
+            return try await StepReuse(vertex, environment).reuse(of: former, for: inputs)
+        } catch {
+            // What cannot be compared serves for nothing. If these inputs are at fault, running the step will tell.
+            if error is CancellationError || Task.isCancelled { throw CancellationError() }
+            return .none
         }
-        guard case .file(let op) = vertex.op else { return nil }
-        return try await content.value {
-            let digest = try await FileStep(op, self.environment).contentDigest(inputs)
-            return self.key("content", inputs: op.hasBase ? [inputs[0].identity] : [], content: digest)
-        }
+    }
+
+    public func rebase(_ value: StepValue, onto inputs: [StepValue]) async throws -> StepValue {
+        let base = try await inputs[0].stack.resolved()
+        return StepValue(base + LayerStack((try await value.layers()).suffix(1)))
     }
 
     public func prepare(inputs: [StepValue]) async throws {
@@ -102,40 +103,54 @@ public final class BuildStep: SolverOp {
         switch vertex.op {
         case .image:
             guard case .image(let layers) = source else { preconditionFailure("an image step has an image") }
-            let identity = try await definitionKey(inputs: [])
-            return StepValue(identity: identity, content: .tree(LayerStack(image: layers)))
+            return StepValue(LayerStack(source: key("image", inputs: []), image: layers))
         case .local:
             guard case .context(let scan) = source else { preconditionFailure("a local step has a context") }
-            let tree = try await scan.tree()
-            return StepValue(identity: try await definitionKey(inputs: []), content: .directory(tree))
-        case .file(let op):
-            // Equal content on an equal base is an equal result, whichever way it came about.
-            let identity = try await contentKey(inputs: inputs)
-            let result = try await FileStep(op, environment).run(inputs)
-            let unique = CacheKey(Digest.sha256("changed while copied \(UInt64.random(in: 0 ... .max))"))
-            return StepValue(
-                identity: result.sourceChanged ? unique : identity ?? unique,
-                content: .tree(LayerStack(result.layers)),
-                isReusable: !result.sourceChanged
-            )
-        case .merge:
-            var layers: [SnapshotID] = []
-            for input in inputs { layers += try await input.layers() }
-            let identity = key("merge", inputs: inputs.map(\.identity))
-            return StepValue(identity: identity, content: .tree(LayerStack(layers)))
+            return StepValue(.directory(try await scan.tree()))
         case .git, .http:
             guard case .remote(let tree) = source else { throw unreachable }
             return try await tree.value()
+        case .merge:
+            var stack = LayerStack([])
+            for input in inputs { stack = stack + (try await input.stack.resolved()) }
+            return StepValue(stack)
+        case .file(let op):
+            let step = FileStep(op, environment)
+            let result = try await step.run(inputs)
+            let value = try await value(op.hasBase, inputs, result.layers, isReusable: !result.sourceChanged)
+            try await note(result.layers.last, inputs) { try await step.contentDigest(inputs) }
+            return value
         case .exec(let op):
-            let result = try await ExecStep(op, vertex.info, environment).run(inputs)
-            // What a command makes may differ each time, so each time has an identity of its own.
-            let identity = CacheKey(Digest.sha256("run \(UInt64.random(in: 0 ... .max)) \(result.layers)"))
-            return StepValue(
-                identity: identity,
-                content: .tree(LayerStack(result.layers)),
-                isReusable: !result.sourceChanged
-            )
+            let step = ExecStep(op, vertex.info, environment)
+            let result = try await step.run(inputs)
+            let value = try await value(!op.emptyRoot, inputs, result.layers, isReusable: !result.sourceChanged)
+            try await note(nil, inputs) { try await step.contentDigest(inputs) }
+            return value
         }
+    }
+
+    private func value(
+        _ hasBase: Bool,
+        _ inputs: [StepValue],
+        _ layers: [SnapshotID],
+        isReusable: Bool
+    ) async throws -> StepValue {
+        let base = hasBase ? try await inputs[0].stack.resolved() : LayerStack([])
+        return StepValue(base + LayerStack(layers.suffix(1)), isReusable: isReusable)
+    }
+
+    /// A directory of the user's will be another one the next time, so what was read of it is remembered now. Of stages
+    /// and images it can be told whenever it is asked for.
+    private func note(
+        _ layer: SnapshotID?,
+        _ inputs: [StepValue],
+        _ digest: () async throws -> Digest?
+    ) async throws {
+        let isDirectory = inputs.map { if case .directory = $0.content { true } else { false } }
+        guard isDirectory.contains(true), let read = try await digest() else { return }
+        guard let layer, isDirectory.dropFirst().allSatisfy(\.self) else { return }
+        let (snapshotter, name) = (environment.snapshotter, operation.digest.hex)
+        try await blocking { try snapshotter.setOrigin(layer, operation: name, read: read.hex) }
     }
 
     private var unreachable: BuildOpsError {

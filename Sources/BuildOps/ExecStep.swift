@@ -12,6 +12,7 @@ import Solver
 /// Runs a command in a container; what it changes is the layer.
 struct ExecStep {
     struct Result {
+        /// Those of the base, and the one that was made.
         var layers: [SnapshotID]
         /// A source changed while it was copied.
         var sourceChanged: Bool
@@ -29,18 +30,23 @@ struct ExecStep {
 
     // MARK: Content
 
-    /// The digest of what the command sees of other inputs than its root; nil when it sees nothing of them.
+    /// The digest of what the command sees of other inputs than its root; nil when a former input cannot tell any more.
     func contentDigest(_ inputs: [StepValue]) async throws -> Digest? {
         var hasher = Digest.Hasher()
-        var isEmpty = true
-        for mount in op.mounts {
-            guard case .bind(let input, let path) = mount.source else { continue }
-            isEmpty = false
-            let copy = FileCopy(input: input, source: path, allowsWildcards: false, destination: "/")
+        for copy in mountedCopies {
             let step = FileStep(FileOp(actions: [.copy(copy)], hasBase: true), environment)
-            hasher.update(try await step.mountDigest(copy, inputs[input]).hex)
+            guard let digest = try await step.mountDigest(copy, inputs[copy.input]) else { return nil }
+            hasher.update(digest.hex)
         }
-        return isEmpty ? nil : hasher.finalize()
+        return hasher.finalize()
+    }
+
+    /// The inputs that the command sees below its root, as copies.
+    private var mountedCopies: [FileCopy] {
+        op.mounts.compactMap { mount in
+            guard case .bind(let input, let path) = mount.source else { return nil }
+            return FileCopy(input: input, source: path, allowsWildcards: false, destination: "/")
+        }
     }
 
     // MARK: Running

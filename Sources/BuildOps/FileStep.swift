@@ -12,6 +12,7 @@ import Solver
 /// Makes the layer of a COPY, ADD or WORKDIR.
 struct FileStep {
     struct Result {
+        /// Those of the base, and the one that was made.
         var layers: [SnapshotID]
         /// A source changed while it was copied.
         var sourceChanged: Bool
@@ -27,21 +28,21 @@ struct FileStep {
 
     // MARK: Content
 
-    /// The digest of all that the copies read.
-    func contentDigest(_ inputs: [StepValue]) async throws -> Digest {
+    /// The digest of all that the copies read; nil when a former input cannot tell any more.
+    func contentDigest(_ inputs: [StepValue]) async throws -> Digest? {
         var hasher = Digest.Hasher()
         for action in op.actions {
             guard case .copy(let copy) = action else { continue }
-            hasher.update(try await selectionDigest(copy, inputs[copy.input]).hex)
+            guard let digest = try await selectionDigest(copy, inputs[copy.input]) else { return nil }
+            hasher.update(digest.hex)
         }
         return hasher.finalize()
     }
 
     /// The digest of what a mount of the copy's source shows: all that a copy would read, and the directory itself.
-    func mountDigest(_ copy: FileCopy, _ input: StepValue) async throws -> Digest {
-        let content = try await selectionDigest(copy, input)
-        let source = try await open(input)
-        return try await blocking {
+    func mountDigest(_ copy: FileCopy, _ input: StepValue) async throws -> Digest? {
+        guard let content = try await selectionDigest(copy, input) else { return nil }
+        return try await remembered("mount", copy, input) { source, _ in
             var hasher = Digest.Hasher()
             hasher.update(content.hex)
             for item in try source.sources(of: copy) where item.status.kind == .directory {
@@ -60,23 +61,36 @@ struct FileStep {
         }
     }
 
-    private func selectionDigest(_ copy: FileCopy, _ input: StepValue) async throws -> Digest {
-        let key = selectionKey(copy, input)
+    private func selectionDigest(_ copy: FileCopy, _ input: StepValue) async throws -> Digest? {
+        try await remembered("copy", copy, input) { source, cancellation in
+            try source.digest(of: source.sources(of: copy), checkCancellation: cancellation.check)
+        }
+    }
+
+    /// What was computed once of an input; nil for a directory of a former build of which nothing is remembered.
+    private func remembered(
+        _ purpose: String,
+        _ copy: FileCopy,
+        _ input: StepValue,
+        _ compute: @escaping @Sendable (any SourceTree, CancellationFlag) throws -> Digest
+    ) async throws -> Digest? {
+        let key = selectionKey(purpose, copy, input)
         let memory = environment.selectionDigests
-        if case .tree = input.content, let known = try await blocking({ try memory.load(key) }) { return known }
-        let source = try await open(input)
+        if let known = try await blocking({ try memory.load(key) }) { return known }
+        if case .formerDirectory = input.content { return nil }
+        let source = try await environment.source(input)
         return try await cancellableBlocking { cancellation in
-            let sources = try source.sources(of: copy)
-            let digest = try source.digest(of: sources, checkCancellation: cancellation.check)
-            if case .tree = input.content { try memory.save(key, digest) }
+            let digest = try compute(source, cancellation)
+            try memory.save(key, digest)
             return digest
         }
     }
 
     /// What decides which files a copy reads.
-    private func selectionKey(_ copy: FileCopy, _ input: StepValue) -> Digest {
+    private func selectionKey(_ purpose: String, _ copy: FileCopy, _ input: StepValue) -> Digest {
         var encoder = CanonicalEncoder()
-        encoder.append("input", input.identity.description)
+        encoder.append("purpose", purpose)
+        encoder.append("input", input.name)
         encoder.append("source", copy.source)
         encoder.append("wildcards", copy.allowsWildcards)
         encoder.append("parents", copy.parentsPivot)
@@ -86,27 +100,13 @@ struct FileStep {
         return Digest.sha256(encoder.bytes)
     }
 
-    private func open(_ input: StepValue) async throws -> any SourceTree {
-        switch input.content {
-        case .directory(let context):
-            return ContextSource(context: context)
-        case .tree(let stack):
-            let layers = try await stack.snapshots()
-            let snapshotter = environment.snapshotter
-            return try await blocking {
-                let tree = try snapshotter.readTree(layers)
-                return StageSource(tree: MergedRoot(owner: tree, root: tree.root.raw))
-            }
-        }
-    }
-
     // MARK: Running
 
     func run(_ inputs: [StepValue]) async throws -> Result {
         let base = op.hasBase ? try await inputs[0].layers() : []
         var sources: [Int: any SourceTree] = [:]
         for case .copy(let copy) in op.actions where sources[copy.input] == nil {
-            sources[copy.input] = try await open(inputs[copy.input])
+            sources[copy.input] = try await environment.source(inputs[copy.input])
         }
         let opened = sources
         return try await cancellableBlocking { try runBlocking(base, opened, $0) }

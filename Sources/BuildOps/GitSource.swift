@@ -152,7 +152,7 @@ final class GitSource: RemoteTree {
             }
             let snapshotter = environment.snapshotter
             let snapshot = try await blocking { try snapshotter.publish(layer) }
-            let value = StepValue(identity: key, content: .tree(LayerStack([snapshot])))
+            let value = StepValue(LayerStack(source: key, [snapshot]))
             try await access.results.record(value, of: info, key: key)
             return value
         }

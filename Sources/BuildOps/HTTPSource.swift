@@ -141,7 +141,7 @@ final class HTTPSource: RemoteTree {
     private func publish(_ download: Download, _ key: CacheKey) async throws -> StepValue {
         let snapshotter = environment.snapshotter
         let id = try await blocking { try snapshotter.publish(download.layer) }
-        let value = StepValue(identity: key, content: .tree(LayerStack([id])))
+        let value = StepValue(LayerStack(source: key, [id]))
         try await access.results.record(value, of: info, key: key)
         return value
     }

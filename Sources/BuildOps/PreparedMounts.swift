@@ -124,6 +124,8 @@ struct MountPreparation: Sendable {
             let copy = try await environment.contextCopies.copy(resolved, of: context, environment.snapshotter)
             if copy.sourceChanged { result.sourceChanged = true }
             source = .copy(copy, resolved)
+        case .formerDirectory:
+            throw BuildOpsError(.sourceMissing, "a directory of a former build was asked for")
         }
         let bind = BindMount(source, path: try checkedPath(path), isReadOnly: mount.readOnly, places: places)
         let snapshotter = environment.snapshotter
@@ -147,7 +149,7 @@ struct MountPreparation: Sendable {
         for (_, mount) in ordered {
             guard case .cache(let cache) = mount.source, let target = mount.target else { continue }
             let seed = cache.seed.map { (input: inputs[$0.input], path: $0.path) }
-            let key = CacheMounts.key(cache, seed: seed.map { "\($0.input.identity) \($0.path)" })
+            let key = CacheMounts.key(cache, seed: seed.map { "\($0.input.name) \($0.path)" })
             var wish = wishes[key] ?? CacheWish(mount: cache, seed: seed, targets: [])
             wish.targets.append(target)
             if cache.sharing.strictness > wish.mount.sharing.strictness { wish.mount.sharing = cache.sharing }

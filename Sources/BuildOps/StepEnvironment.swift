@@ -85,6 +85,8 @@ public struct StepEnvironment: Sendable {
                 let tree = try snapshotter.readTree(layers)
                 return StageSource(tree: MergedRoot(owner: tree, root: tree.root.raw))
             }
+        case .formerDirectory:
+            throw BuildOpsError(.sourceMissing, "a directory of a former build was asked for")
         }
     }
 }

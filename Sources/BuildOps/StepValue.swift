@@ -13,54 +13,73 @@ public struct StepValue: SolverValue {
         case tree(LayerStack)
         /// A directory of the machine that runs the build.
         case directory(ContextTree)
+        /// A directory that a former build read: all that is left of it is the digest of its content.
+        case formerDirectory(CacheKey)
     }
 
-    public let identity: CacheKey
     public let content: Content
     public let isReusable: Bool
 
-    public init(identity: CacheKey, content: Content, isReusable: Bool = true) {
-        self.identity = identity
+    public init(_ content: Content, isReusable: Bool = true) {
         self.content = content
         self.isReusable = isReusable
     }
 
+    public init(_ stack: LayerStack, isReusable: Bool = true) { self.init(.tree(stack), isReusable: isReusable) }
+
     /// The layers of a tree; a directory has none.
-    public func layers() async throws -> [SnapshotID] {
-        guard case .tree(let stack) = content else { return [] }
-        return try await stack.snapshots()
-    }
-}
+    public func layers() async throws -> [SnapshotID] { try await stack.snapshots() }
 
-/// Layers of which the lowest may still be in a registry.
-public struct LayerStack: Sendable {
-    private enum Storage: Sendable {
-        case present([SnapshotID])
-        case image(any ImageLayers)
+    /// Empty for a directory.
+    var stack: LayerStack {
+        if case .tree(let stack) = content { stack } else { LayerStack([]) }
     }
 
-    private let storage: Storage
-
-    public init(_ snapshots: [SnapshotID]) { storage = .present(snapshots) }
-    public init(image: any ImageLayers) { storage = .image(image) }
-
-    /// The layers' trees if all are in the store; nil for an image that may have to be pulled.
-    public var present: [SnapshotID]? {
-        if case .present(let snapshots) = storage { snapshots } else { nil }
+    /// Names the content: equal texts mean equal content, but not the other way round.
+    var name: String {
+        switch content {
+        case .tree(let stack): stack.name
+        case .directory, .formerDirectory: directoryName
+        }
     }
 
-    /// The layers' trees; those of an image are pulled the first time that somebody asks.
-    public func snapshots() async throws -> [SnapshotID] {
-        switch storage {
-        case .present(let snapshots): snapshots
-        case .image(let image): try await image.snapshots()
+    /// Empty for a tree.
+    private var directoryName: String {
+        switch content {
+        case .tree: ""
+        case .directory(let tree): "=\(tree.key.digest.hex)"
+        case .formerDirectory(let key): "=\(key.digest.hex)"
         }
     }
 }
 
-/// An image's layers, fetched when they are first needed and once for all who need them.
-public protocol ImageLayers: Sendable {
-    func snapshots() async throws -> [SnapshotID]
-    /// Nobody asked for the layers so far and perhaps nobody will: shows the image as found.
-    func announceUnused()
+extension ContextTree {
+    var key: CacheKey { CacheKey(Digest.sha256("context \(digest)")) }
+}
+
+// MARK: - In records
+
+extension StepValue {
+    /// How the result is written into a cache record; nil for what cannot be kept.
+    public var payload: [UInt8]? {
+        guard case .tree(let stack) = content, stack.present != nil else { return nil }
+        return Array(stack.text.utf8)
+    }
+
+    /// How an input is written into a cache record.
+    public var inputPayload: [UInt8] {
+        if case .tree(let stack) = content { Array(stack.text.utf8) } else { Array(directoryName.utf8) }
+    }
+
+    /// What a payload of either kind names; nil when it is damaged.
+    public init?(payload: [UInt8]) {
+        let text = String(decoding: payload, as: UTF8.self)
+        if text.hasPrefix("=") {
+            guard let digest = try? Digest("sha256:\(text.dropFirst())") else { return nil }
+            self.init(.formerDirectory(CacheKey(digest)))
+        } else {
+            guard let stack = LayerStack(text) else { return nil }
+            self.init(stack)
+        }
+    }
 }

@@ -48,6 +48,7 @@ private struct QuietStep: SolverEventSink {
             switch event {
             case .started(let info, _), .cached(let info, _): info.id
             case .completed(let id, _, _), .log(let id, _, _, _), .transfer(let id, _): id
+            case .rebased(let id): id
             case .warning(let id, _): id
             }
         if subject != vertex { sink.send(event) }

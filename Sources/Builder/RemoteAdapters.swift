@@ -37,6 +37,7 @@ struct RemoteCache: RemoteResults {
 
     func find(_ key: CacheKey) async throws -> StepValue? { try await index.lookup(key) }
     func record(_ value: StepValue, of step: VertexInfo, key: CacheKey) async throws {
-        try await index.record(value, of: step, keys: [key])
+        // The key is all there is to such a source: nothing else finds it.
+        try await index.record(value, of: RecordedStep(step, operation: key), inputs: [], key: key)
     }
 }

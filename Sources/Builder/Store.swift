@@ -30,9 +30,8 @@ final class Store: Sendable {
 
     /// The layers that a cache record names; nil for a damaged record.
     static func layers(of payload: [UInt8]) -> [SnapshotID]? {
-        let numbers = String(decoding: payload, as: UTF8.self).split(separator: " ")
-        let layers = numbers.compactMap { Int64($0).map(SnapshotID.init) }
-        return layers.count == numbers.count ? layers : nil
+        guard case .tree(let stack)? = StepValue(payload: payload)?.content else { return nil }
+        return stack.present
     }
 
     /// Results of former steps: a record holds the numbers of its layers.
@@ -41,15 +40,28 @@ final class Store: Sendable {
         return LocalCacheIndex(
             database,
             codec: .init(
-                encode: { value in
-                    guard case .tree(let stack) = value.content, let layers = stack.present else { return nil }
-                    return Array(layers.map(\.description).joined(separator: " ").utf8)
-                },
-                decode: { payload, identity in
+                encode: \.payload,
+                decode: { payload in
                     guard let layers = Store.layers(of: payload), try snapshots.use(layers) else { return nil }
-                    return StepValue(identity: identity, content: .tree(LayerStack(layers)))
-                }
-            )
+                    return StepValue(payload: payload)
+                },
+                encodeInput: \.inputPayload,
+                decodeInput: StepValue.init(payload:)
+            ),
+            claims: RootClaims(root: root)
         )
+    }
+}
+
+/// Steps that processes on the same root do once.
+private struct RootClaims: StepClaims {
+    let root: StoreRoot
+
+    func withClaim<R: Sendable>(
+        _ name: String,
+        waiting: @Sendable () async -> Void,
+        _ body: @Sendable () async throws -> R
+    ) async throws -> R {
+        try await root.withClaim(name, waiting: waiting, body)
     }
 }

@@ -35,6 +35,8 @@ struct DisplayState: Sendable {
         let started: EventTime
         var completed: EventTime?
         var phase = Phase.running
+        /// Found, on something else than it was made on.
+        var isRebased = false
         var transfers = TransferList()
         /// What the transfers came to, once the step has ended.
         var finishedTransfers: [TransferSample] = []
@@ -54,6 +56,7 @@ struct DisplayState: Sendable {
     /// Positions of the steps that ended, in that order.
     private(set) var finished: [Int] = []
     private var failed: [Int] = []
+    private var rebased: Set<VertexID> = []
     private(set) var warnings: [BuildWarning] = []
     private(set) var warningCount = 0
     private var knownWarnings: Set<BuildWarning> = []
@@ -73,7 +76,10 @@ struct DisplayState: Sendable {
         case .started(let info, let time):
             _ = announce(info, at: time)
         case .cached(let info, let time):
-            end(announce(info, at: time), .cached, at: time)
+            let position = announce(info, at: time)
+            steps[position].isRebased = rebased.contains(info.id)
+            end(position, .cached, at: time)
+        case .rebased(let id): rebased.insert(id)
         case .completed(let id, let outcome, let time):
             if let position = positions[id] { end(position, .ended(outcome), at: time) }
         case .log(let id, let stream, let bytes, let time):

@@ -31,7 +31,7 @@ struct TerminalRenderer: EventRenderer {
         state.apply(event)
         switch event {
         case .started, .cached, .completed: return true
-        case .log, .transfer, .warning: return false
+        case .log, .transfer, .warning, .rebased: return false
         }
     }
 

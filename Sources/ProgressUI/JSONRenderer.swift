@@ -30,6 +30,7 @@ struct JSONRenderer: EventRenderer {
     private var statuses: [JSONText] = []
     private var logs: [JSONText] = []
     private var warnings: [JSONText] = []
+    private var rebased: Set<VertexID> = []
     private var logBytes = 0
     private var isDropping = false
 
@@ -48,6 +49,9 @@ struct JSONRenderer: EventRenderer {
             guard sources[info.id]?.isOver != true else { return false }
             sources[info.id] = Source(info: info, started: time, clipper: LogClipper(limit), isOver: true)
             vertexes.append(vertex(info, started: time, completed: time, cached: true))
+            if rebased.remove(info.id) != nil { addRebase(info.id, at: time) }
+        case .rebased(let id):
+            rebased.insert(id)
         case .completed(let id, let outcome, let time):
             complete(id, outcome, at: time)
         case .log(let id, let stream, let bytes, let time):
@@ -129,6 +133,15 @@ struct JSONRenderer: EventRenderer {
         var data = bytes[..<kept]
         if let notice { data += "\n\(notice)\n".utf8 }
         guard !data.isEmpty else { return }
+        append(data, id, stream, at: time)
+    }
+
+    /// BuildKit's format has no word for it, so it is said as output of the step.
+    private mutating func addRebase(_ id: VertexID, at time: EventTime) {
+        append(Array("rebased: the same layer on a changed base\n".utf8)[...], id, .standardError, at: time)
+    }
+
+    private mutating func append(_ data: ArraySlice<UInt8>, _ id: VertexID, _ stream: LogStream, at time: EventTime) {
         let log = JSONText.object { object in
             object.add("vertex", string: id.description)
             object.add("stream", number: Int64(stream.rawValue))

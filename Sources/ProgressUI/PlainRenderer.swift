@@ -52,7 +52,7 @@ struct PlainRenderer: EventRenderer {
             feeds[position].add("WARN: \(headline(warning))", backlog: &backlog)
         case .completed(let id, _, _):
             if let position = state.position(of: id) { feeds[position].flush(&backlog) }
-        case .started, .cached, .warning(nil, _): break
+        case .started, .cached, .rebased, .warning(nil, _): break
         }
         return false
     }
@@ -127,7 +127,7 @@ struct PlainRenderer: EventRenderer {
     private static func closing(of step: DisplayState.Step) -> String? {
         switch step.phase {
         case .running: nil
-        case .cached: "CACHED"
+        case .cached: step.isRebased ? "CACHED (rebased: the same layer on a changed base)" : "CACHED"
         case .ended(.succeeded): "DONE \(duration(step.elapsed(at: step.started)))"
         case .ended(.cancelled): "CANCELED"
         case .ended(.failed(let message)): "ERROR: \(LogText.message(message))"

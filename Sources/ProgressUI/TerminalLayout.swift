@@ -109,7 +109,7 @@ struct TerminalLayout {
         let tag =
             switch step.phase {
             case .running, .ended(.succeeded): ""
-            case .cached: "CACHED "
+            case .cached: step.isRebased ? "REBASED " : "CACHED "
             case .ended(.cancelled): "CANCELED "
             case .ended(.failed): "ERROR "
             }

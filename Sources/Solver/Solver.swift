@@ -5,8 +5,8 @@
 ///
 /// A step is asked for in this order, and the first answer ends it:
 /// 1. its definition key (no input is looked at, let alone made);
-/// 2. the same operation on the identities of its inputs' results;
-/// 3. its content key: the operation on what it really reads;
+/// 2. what the same operation made of inputs that it cannot tell from these: content is compared, and only now;
+/// 3. what another process makes of the same definition at this moment;
 /// 4. execution.
 public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Value {
     /// A step's definition key, and whether it may be looked up: not when the step or one below it must run anew.
@@ -22,6 +22,8 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
     private var keys: [VertexID: Task<DefinitionKey, any Error>] = [:]
     private var values: [VertexID: Task<Op.Value, any Error>] = [:]
     private var announced: Set<VertexID> = []
+    /// Announced while another process does them.
+    private var waiting: Set<VertexID> = []
     /// How many steps may still ask for a step's result.
     private var openUsers: [VertexID: Int] = [:]
     /// Why nothing new is started any more.
@@ -142,7 +144,8 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
                 return hit
             }
             let inputs = try await results(of: op.info.inputs)
-            return try await valueFromInputs(op, definition.key, inputs)
+            if !op.ignoresCache, let hit = try await formerValue(op, definition.key, inputs) { return hit }
+            return try await newValue(op, definition, inputs)
         } catch {
             throw failure(of: op, error)
         }
@@ -166,42 +169,92 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
         events.send(.completed(op.info.id, .failed(message: "\(error)"), at: now()))
     }
 
-    private func valueFromInputs(_ op: Op, _ definition: CacheKey, _ inputs: [Op.Value]) async throws -> Op.Value {
-        let identity = try await op.definitionKey(inputs: inputs.map(\.identity))
-        var keys = [definition]
-        if identity != definition { keys.append(identity) }
-        if !op.ignoresCache, let hit = try await index.lookup(identity) {
-            try await index.record(hit, of: op.info, keys: [definition])
+    /// What the operation made before, of inputs that it cannot tell from these.
+    private func formerValue(_ op: Op, _ definition: CacheKey, _ inputs: [Op.Value]) async throws -> Op.Value? {
+        for former in try await index.formerResults(of: op.operation) {
+            let reuse = try await op.reuse(of: former.inputs, for: inputs)
+            guard reuse != .none, var value = try await index.result(former) else { continue }
+            if reuse == .rebased { value = try await op.rebase(value, onto: inputs) }
+            try await record(value, op, inputs, definition)
+            if reuse == .rebased { events.send(.rebased(op.info.id)) }
             announceCached(op.info.id)
-            return hit
+            return value
         }
-        if let content = try await op.contentKey(inputs: inputs) {
-            keys.append(content)
-            if !op.ignoresCache, let hit = try await index.lookup(content) {
-                try await index.record(hit, of: op.info, keys: [definition, identity])
-                announceCached(op.info.id)
-                return hit
-            }
-        }
+        return nil
+    }
+
+    private func record(_ value: Op.Value, _ op: Op, _ inputs: [Op.Value], _ key: CacheKey) async throws {
+        guard value.isReusable else { return }
+        try await index.record(value, of: RecordedStep(op.info, operation: op.operation), inputs: inputs, key: key)
+    }
+
+    private func newValue(_ op: Op, _ definition: DefinitionKey, _ inputs: [Op.Value]) async throws -> Op.Value {
         try await op.prepare(inputs: inputs)
         try Task.checkCancellation()
+        guard definition.isReusable else {
+            // Whoever must not use a former result must not wait for one either.
+            let value = try await execute(op, inputs)
+            try await record(value, op, inputs, definition.key)
+            return value
+        }
+        do {
+            return try await index.withClaim(definition.key) {
+                await self.announceWait(op)
+            } _: {
+                try await self.claimedValue(op, definition.key, inputs)
+            }
+        } catch {
+            if waiting.remove(op.info.id) != nil { announceEnd(op, error) }
+            throw error
+        }
+    }
+
+    private func claimedValue(_ op: Op, _ key: CacheKey, _ inputs: [Op.Value]) async throws -> Op.Value {
+        // Another process may have finished the step since it was looked for.
+        if let hit = try await index.lookup(key) {
+            announceFound(op)
+            return hit
+        }
         let value = try await execute(op, inputs)
-        if value.isReusable { try await index.record(value, of: op.info, keys: keys) }
+        try await record(value, op, inputs, key)
         return value
     }
 
     private func execute(_ op: Op, _ inputs: [Op.Value]) async throws -> Op.Value {
-        announced.insert(op.info.id)
-        events.send(.started(op.info, at: now()))
+        waiting.remove(op.info.id)
+        if announced.insert(op.info.id).inserted { events.send(.started(op.info, at: now())) }
         do {
             let value = try await op.execute(inputs: inputs)
             events.send(.completed(op.info.id, .succeeded, at: now()))
             return value
         } catch {
-            let outcome: VertexOutcome =
-                Task.isCancelled || error is CancellationError ? .cancelled : .failed(message: "\(error)")
-            events.send(.completed(op.info.id, outcome, at: now()))
+            announceEnd(op, error)
             throw Task.isCancelled ? CancellationError() : error
+        }
+    }
+
+    // MARK: Announcements
+
+    private func announceEnd(_ op: Op, _ error: any Error) {
+        let isCancelled = Task.isCancelled || error is CancellationError
+        events.send(.completed(op.info.id, isCancelled ? .cancelled : .failed(message: "\(error)"), at: now()))
+    }
+
+    /// Somebody else is doing the step. That is shown as if it ran here.
+    private func announceWait(_ op: Op) {
+        announced.insert(op.info.id)
+        waiting.insert(op.info.id)
+        events.send(.started(op.info, at: now()))
+        let text = "waiting for another build, which does the same step\n"
+        events.send(.log(op.info.id, .standardError, Array(text.utf8), at: now()))
+    }
+
+    /// After a wait, the end of it.
+    private func announceFound(_ op: Op) {
+        if waiting.remove(op.info.id) != nil {
+            events.send(.completed(op.info.id, .succeeded, at: now()))
+        } else {
+            announceCached(op.info.id)
         }
     }
 

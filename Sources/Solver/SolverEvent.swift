@@ -60,6 +60,8 @@ public enum SolverEvent: Sendable {
     /// The step's result was found, so it did not run. No `completed` follows.
     case cached(VertexInfo, at: EventTime)
     case completed(VertexID, VertexOutcome, at: EventTime)
+    /// Of a step that will be `cached`: its layer is kept as it is, although what lies below it changed.
+    case rebased(VertexID)
     case log(VertexID, LogStream, [UInt8], at: EventTime)
     /// A transfer began; sample it until its `completed` is set.
     case transfer(VertexID, TransferProgress)

@@ -10,12 +10,19 @@ import Solver
 import Testing
 
 struct TextValue: SolverValue, Equatable {
-    var identity: CacheKey
     var text: String
 
-    init(_ text: String, identity: String? = nil) {
-        self.text = text
-        self.identity = CacheKey(.sha256(identity ?? text))
+    init(_ text: String) { self.text = text }
+}
+
+/// Everybody has every claim: what claims are for is tested elsewhere.
+struct NoClaims: StepClaims {
+    func withClaim<R: Sendable>(
+        _ name: String,
+        waiting: @Sendable () async -> Void,
+        _ body: @Sendable () async throws -> R
+    ) async throws -> R {
+        try await body()
     }
 }
 
@@ -39,18 +46,21 @@ struct TextValue: SolverValue, Equatable {
             database ?? self.database,
             codec: .init(
                 encode: { $0.text == "transient" ? nil : Array($0.text.utf8) },
-                decode: { [gone] payload, identity in
+                decode: { [gone] payload in
                     let text = String(decoding: payload, as: UTF8.self)
-                    if gone.withLock({ $0.contains(text) }) { return nil }
-                    var value = TextValue(text)
-                    value.identity = identity
-                    return value
-                }
-            )
+                    return gone.withLock { $0.contains(text) } ? nil : TextValue(text)
+                },
+                encodeInput: { Array($0.text.utf8) },
+                decodeInput: { $0 == Array("damaged".utf8) ? nil : TextValue(String(decoding: $0, as: UTF8.self)) }
+            ),
+            claims: NoClaims()
         )
     }
 
-    private let step = VertexInfo(id: VertexID(.sha256("step")), name: "[1/1] RUN make")
+    private let step = RecordedStep(
+        VertexInfo(id: VertexID(.sha256("step")), name: "[1/1] RUN make"),
+        operation: CacheKey(.sha256("make"))
+    )
 
     private func key(_ text: String) -> CacheKey { CacheKey(.sha256("key \(text)")) }
 
@@ -58,36 +68,96 @@ struct TextValue: SolverValue, Equatable {
         try database.read { try $0.query("SELECT count(*) FROM \(table)", []).first?.integer(0) }
     }
 
+    private func record(
+        _ text: String,
+        _ names: String...,
+        of operation: String = "make",
+        from inputs: [String] = []
+    ) async throws {
+        var step = step
+        step.operation = CacheKey(.sha256(operation))
+        for name in names {
+            try await index().record(TextValue(text), of: step, inputs: inputs.map(TextValue.init), key: key(name))
+        }
+    }
+
     @Test func findsWhatWasRecordedUnderEachKey() async throws {
         let index = index()
         #expect(try await index.lookup(key("a")) == nil)
-        let value = TextValue("x", identity: "i")
-        try await index.record(value, of: step, keys: [key("a"), key("b")])
-        try await index.record(value, of: step, keys: [key("b"), key("c")])
-        for name in ["a", "b", "c"] { #expect(try await index.lookup(key(name)) == value) }
+        try await record("x", "a", "b", "b", "c")
+        for name in ["a", "b", "c"] { #expect(try await index.lookup(key(name))?.text == "x") }
         #expect(try rows("cache_records") == 1)
-        try await index.record(TextValue("transient"), of: step, keys: [key("d")])
+        try await record("transient", "d")
         #expect(try await index.lookup(key("d")) == nil)
     }
 
-    @Test func replacesAndForgetsWhatNoKeyLeadsTo() async throws {
+    @Test func replacesAndForgetsWhatNothingLeadsTo() async throws {
         let index = index()
-        try await index.record(TextValue("1"), of: step, keys: [key("a"), key("b")])
-        try await index.record(TextValue("2"), of: step, keys: [key("a")])
+        try await record("1", "a", "b")
+        try await record("2", "a")
         #expect(try await index.lookup(key("a"))?.text == "2")
         #expect(try await index.lookup(key("b"))?.text == "1")
         #expect(try rows("cache_records") == 2)
-        try await index.record(TextValue("2"), of: step, keys: [key("b")])
+        try await record("2", "b")
         #expect(try rows("cache_records") == 1)
-        for number in 0..<50 { try await index.record(TextValue("n\(number)"), of: step, keys: [key("a"), key("b")]) }
+        for number in 0..<50 { try await record("n\(number)", "a", "b") }
         #expect(try rows("cache_records") == 1)
         #expect(try await index.lookup(key("b"))?.text == "n49")
     }
 
+    // MARK: What results were made of
+
+    private func former(_ operation: String) async throws -> [(inputs: [String], result: String?)] {
+        let index = index()
+        var result: [(inputs: [String], result: String?)] = []
+        for former in try await index.formerResults(of: CacheKey(.sha256(operation))) {
+            result.append((former.inputs.map(\.text), try await index.result(former)?.text))
+        }
+        return result
+    }
+
+    @Test func tellsWhatAnOperationMadeNewestFirst() async throws {
+        #expect(try await former("make").isEmpty)
+        try await record("1", "a", from: ["x", ""])
+        try await record("2", "b", from: ["y", "z"])
+        try await record("other", "c", of: "other", from: ["x"])
+        var found = try await former("make")
+        #expect(found.map(\.inputs) == [["y", "z"], ["x", ""]])
+        #expect(found.map(\.result) == ["2", "1"])
+        // Made anew: the newest is looked at first.
+        try await record("1", "d", from: ["x", ""])
+        found = try await former("make")
+        #expect(found.map(\.result) == ["1", "2"])
+        // Another result for the same inputs takes the place of the former one.
+        try await record("3", "a", "d", from: ["x", ""])
+        #expect(try await former("make").map(\.result) == ["3", "2"])
+        #expect(try await index().lookup(key("a"))?.text == "3")
+        #expect(try rows("cache_records") == 3)
+    }
+
+    @Test func keepsABoundedNumberOfAnOperation() async throws {
+        for number in 0..<50 { try await record("n\(number)", "same", from: ["\(number)"]) }
+        let found = try await former("make")
+        #expect(found.count == 32)
+        #expect(found.first?.result == "n49")
+        #expect(found.last?.result == "n18")
+        #expect(try rows("cache_records") == 32)
+    }
+
+    @Test func forgetsOriginsOfWhatIsGone() async throws {
+        try await record("x", "a", from: ["in"])
+        try await record("y", "b", from: ["damaged"])
+        #expect(try await former("make").map(\.inputs) == [["in"]])
+        gone.withLock { _ = $0.insert("x") }
+        #expect(try await former("make").map(\.result) == [nil])
+        #expect(try await former("make").isEmpty)
+        #expect(try rows("cache_origins") == 1)
+    }
+
     @Test func dropsWhatIsGone() async throws {
         let index = index()
-        try await index.record(TextValue("x"), of: step, keys: [key("a"), key("b")])
-        try await index.record(TextValue("y"), of: step, keys: [key("c")])
+        try await record("x", "a", "b", from: ["1"])
+        try await record("y", "c", from: ["2"])
         gone.withLock { _ = $0.insert("x") }
         #expect(try await index.lookup(key("a")) == nil)
         #expect(try rows("cache_records") == 1)
@@ -98,15 +168,14 @@ struct TextValue: SolverValue, Equatable {
     }
 
     @Test(arguments: [
-        "UPDATE cache_records SET identity = 'zz'", "UPDATE cache_records SET identity = ''",
         "DELETE FROM cache_records",
         "UPDATE cache_keys SET record = 999", "UPDATE cache_records SET payload = 5",
     ]) func damagedRowsCountAsNone(damage: String) async throws {
         let index = index()
-        try await index.record(TextValue("x"), of: step, keys: [key("a")])
+        try await record("x", "a")
         try database.write { try $0.execute(damage, []) }
         #expect(try await index.lookup(key("a")) == nil)
-        try await index.record(TextValue("x"), of: step, keys: [key("a")])
+        try await record("x", "a")
         #expect(try await index.lookup(key("a"))?.text == "x")
     }
 
@@ -116,11 +185,14 @@ struct TextValue: SolverValue, Equatable {
             for (number, index) in others.enumerated() {
                 group.addTask {
                     for step in 0..<40 {
-                        try await index.record(
-                            TextValue("\(number) \(step)"),
-                            of: self.step,
-                            keys: [key("own \(number) \(step)"), key("\(step)")]
-                        )
+                        for name in ["own \(number) \(step)", "\(step)"] {
+                            try await index.record(
+                                TextValue("\(number) \(step)"),
+                                of: self.step,
+                                inputs: [TextValue("\(number) \(step)")],
+                                key: key(name)
+                            )
+                        }
                         #expect(try await index.lookup(key("own \(number) \(step)"))?.text == "\(number) \(step)")
                         #expect(try await index.lookup(key("\(step)"))?.text.hasSuffix(" \(step)") == true)
                     }
@@ -128,7 +200,8 @@ struct TextValue: SolverValue, Equatable {
             }
             try await group.waitForAll()
         }
-        #expect(try rows("cache_records") == 120)
+        #expect(try rows("cache_keys") == 160)
+        #expect(try rows("cache_origins") == 32)
     }
 
     // MARK: Digests

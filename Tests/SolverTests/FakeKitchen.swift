@@ -27,6 +27,7 @@ final class Journal: SolverEventSink {
             case .cancelled: add("cancelled \(name)")
             case .failed: add("failed \(name)")
             }
+        case .rebased(let id): add("rebased \(names.withLock { $0[id] } ?? "?")")
         default: break
         }
     }
@@ -39,11 +40,11 @@ final class Journal: SolverEventSink {
 }
 
 struct FakeValue: SolverValue {
-    var identity: CacheKey
+    var text: String
     var isReusable = true
 
     init(_ text: String, isReusable: Bool = true) {
-        identity = CacheKey(.sha256(text))
+        self.text = text
         self.isReusable = isReusable
     }
 }
@@ -56,9 +57,11 @@ struct FakeOp: SolverOp {
     var journal: Journal
     /// What a change of the source or of the command changes.
     var revision = ""
-    /// Text of the content key; nil when there is none.
-    var content: String?
-    /// Text of the result's identity; nil for one made of the name.
+    /// What of its inputs the step can tell apart; all of them unless told otherwise.
+    var reads: @Sendable ([FakeValue]) -> String = { "\($0.map(\.text))" }
+    /// What a step makes lies on its inputs, and is the same on any.
+    var canRebase = false
+    /// Text of the result; nil for one made of the name.
     var result: String?
     var isReusable = true
     var body: @Sendable () async throws -> Void = {}
@@ -70,8 +73,15 @@ struct FakeOp: SolverOp {
         return CacheKey(.sha256("\(info.name) \(revision) \(inputs)"))
     }
 
-    func contentKey(inputs: [FakeValue]) async throws -> CacheKey? {
-        content.map { CacheKey(.sha256("content \($0)")) }
+    var operation: CacheKey { CacheKey(.sha256("\(info.name) \(revision)")) }
+
+    func reuse(of former: [FakeValue], for inputs: [FakeValue]) async throws -> Reuse {
+        journal.add("compare \(info.name)")
+        return reads(former) == reads(inputs) ? .unchanged : canRebase ? .rebased : .none
+    }
+
+    func rebase(_ value: FakeValue, onto inputs: [FakeValue]) async throws -> FakeValue {
+        FakeValue("\(value.text) on \(inputs.map(\.text))")
     }
 
     func prepare(inputs: [FakeValue]) async throws {}
@@ -86,25 +96,85 @@ struct FakeOp: SolverOp {
 }
 
 final class FakeIndex: CacheIndex {
+    private struct Origin {
+        var inputs: [FakeValue]
+        var result: FakeValue
+    }
+
+    private struct Origins {
+        var all: [Origin] = []
+        var positions: [CacheKey: [Int]] = [:]
+    }
+
     private let records = Mutex<[CacheKey: FakeValue]>([:])
+    private let origins = Mutex(Origins())
     private let lookups = Mutex<Int>(0)
+    private let claims = Mutex<Set<CacheKey>>([])
+    private let waits = Mutex<Int>(0)
 
     var count: Int { lookups.withLock { $0 } }
+    /// How often a claim was waited for.
+    var waitCount: Int { waits.withLock { $0 } }
+
     func lookup(_ key: CacheKey) async throws -> FakeValue? {
         lookups.withLock { $0 += 1 }
         return records.withLock { $0[key] }
     }
-    func record(_ value: FakeValue, of step: VertexInfo, keys: [CacheKey]) async throws {
-        records.withLock { records in for key in keys { records[key] = value } }
+
+    func record(_ value: FakeValue, of step: RecordedStep, inputs: [FakeValue], key: CacheKey) async throws {
+        records.withLock { $0[key] = value }
+        origins.withLock { origins in
+            origins.positions[step.operation, default: []].append(origins.all.count)
+            origins.all.append(Origin(inputs: inputs, result: value))
+        }
     }
-    func forget(_ key: CacheKey) { records.withLock { $0[key] = nil } }
+
+    func formerResults(of operation: CacheKey) async throws -> [FormerResult<FakeValue>] {
+        origins.withLock { origins in
+            (origins.positions[operation] ?? []).reversed().map {
+                FormerResult(record: Int64($0), inputs: origins.all[$0].inputs)
+            }
+        }
+    }
+
+    func result(_ former: FormerResult<FakeValue>) async throws -> FakeValue? {
+        origins.withLock { $0.all[Int(former.record)].result }
+    }
+
+    func withClaim<R: Sendable>(
+        _ key: CacheKey,
+        waiting: @Sendable () async -> Void,
+        _ body: @Sendable () async throws -> R
+    ) async throws -> R {
+        var isTold = false
+        while !claims.withLock({ $0.insert(key).inserted }) {
+            if !isTold {
+                isTold = true
+                await waiting()
+                waits.withLock { $0 += 1 }
+            }
+            try Task.checkCancellation()
+            await Task.yield()
+        }
+        defer { _ = claims.withLock { $0.remove(key) } }
+        return try await body()
+    }
+
+    /// Forgets a step's result, whichever way it is found.
+    func forget(_ key: CacheKey, _ name: String) {
+        records.withLock { $0[key] = nil }
+        let operation = CacheKey(.sha256("\(name) "))
+        origins.withLock { $0.positions[operation] = nil }
+    }
 }
 
 /// Steps by name, over one cache that outlives a solve.
 final class FakeKitchen {
-    let index = FakeIndex()
+    let index: FakeIndex
     private(set) var journal = Journal()
     private var ops: [FakeOp] = []
+
+    init(index: FakeIndex = FakeIndex()) { self.index = index }
 
     static func id(_ name: String) -> VertexID { VertexID(.sha256(name)) }
 

@@ -66,11 +66,123 @@ import Testing
         let kitchen = FakeKitchen()
         for revision in ["1", "2"] {
             kitchen.clear()
-            diamond(kitchen, revision: revision) { if $0.info.name == "a" { $0.content = "read bytes" } }
+            diamond(kitchen, revision: revision) { if $0.info.name == "a" { $0.reads = { _ in "read bytes" } } }
             try await kitchen.solve("d")
         }
         #expect(kitchen.executed == ["source"])
         #expect(kitchen.journal.count("cached") == 4)
+    }
+
+    @Test func firstTimeNothingIsCompared() async throws {
+        let kitchen = FakeKitchen()
+        diamond(kitchen)
+        try await kitchen.solve("d")
+        #expect(kitchen.journal.count("compare") == 0)
+    }
+
+    /// What lies below changed, and the step's own part is kept; what follows sees another whole and runs.
+    @Test func movesWhatOnlyLiesOnItsInputs() async throws {
+        let kitchen = FakeKitchen()
+        for revision in ["1", "2", "3"] {
+            kitchen.clear()
+            diamond(kitchen, revision: revision) {
+                $0.canRebase = $0.info.name == "b"
+                if $0.info.name == "a" { $0.result = "a \(revision)" }
+            }
+            try await kitchen.solve("d")
+        }
+        #expect(kitchen.executed == ["source", "a", "c", "d"])
+        #expect(kitchen.journal.count("rebased") == 1)
+        #expect(kitchen.journal.all.contains("cached b"))
+    }
+
+    /// Two processes that share the index: one does the step, the other waits for it and shows it.
+    @Test func doesOnceWhatTwoProcessesNeedAtTheSameTime() async throws {
+        let first = FakeKitchen()
+        let second = FakeKitchen(index: first.index)
+        let running = Barrier(2)
+        let release = Barrier(2)
+        for (kitchen, isFirst) in [(first, true), (second, false)] {
+            kitchen.add("source")
+            kitchen.add("a", ["source"]) {
+                guard isFirst else { return }
+                $0.body = {
+                    try await running.arrive()
+                    try await release.arrive()
+                }
+            }
+            kitchen.add("b", ["a"])
+        }
+        let one = first.solver()
+        let other = second.solver()
+        async let done = one.solve([FakeKitchen.id("b")])
+        try await running.arrive()
+        async let waited = other.solve([FakeKitchen.id("b")])
+        while second.journal.count("started a") == 0 { await Task.yield() }
+        try await release.arrive()
+        _ = try await (done, waited)
+        #expect(first.executed.contains("a"))
+        #expect(!second.executed.contains("a"))
+        #expect(second.journal.all.contains("succeeded a"))
+        #expect(second.journal.announced == ["a", "b"])
+    }
+
+    /// The process that does the step fails: the one that waits for it takes over.
+    @Test func takesOverFromAnotherThatFails() async throws {
+        let first = FakeKitchen()
+        let second = FakeKitchen(index: first.index)
+        let running = Barrier(2)
+        let release = Barrier(2)
+        first.add("source")
+        first.add("a", ["source"]) {
+            $0.body = {
+                try await running.arrive()
+                try await release.arrive()
+                throw Broken()
+            }
+        }
+        second.add("source")
+        second.add("a", ["source"])
+        let one = first.solver()
+        let other = second.solver()
+        let failing = Task { try await one.solve([FakeKitchen.id("a")]) }
+        try await running.arrive()
+        async let waited = other.solve([FakeKitchen.id("a")])
+        while second.journal.count("started a") == 0 { await Task.yield() }
+        try await release.arrive()
+        _ = try await waited
+        await #expect(throws: StepFailure.self) { try await failing.value }
+        #expect(second.executed == ["source", "a"])
+        #expect(second.journal.announced == ["a"])
+        #expect(second.journal.all.last == "succeeded a")
+    }
+
+    /// A build that waits for another process is cancelled: it ends, and says so.
+    @Test func aWaitCanBeCancelled() async throws {
+        let first = FakeKitchen()
+        let second = FakeKitchen(index: first.index)
+        let running = Barrier(2)
+        let release = Barrier(2)
+        first.add("source")
+        first.add("a", ["source"]) {
+            $0.body = {
+                try await running.arrive()
+                try await release.arrive()
+            }
+        }
+        second.add("source")
+        second.add("a", ["source"])
+        let one = first.solver()
+        let other = second.solver()
+        async let done = one.solve([FakeKitchen.id("a")])
+        try await running.arrive()
+        let waiting = Task { try await other.solve([FakeKitchen.id("a")]) }
+        while second.journal.count("started a") == 0 { await Task.yield() }
+        waiting.cancel()
+        await #expect(throws: CancellationError.self) { try await waiting.value }
+        #expect(second.journal.all.last == "cancelled a")
+        try await release.arrive()
+        _ = try await done
     }
 
     @Test func runsAnewWhatIgnoresTheCacheAndWhatFollows() async throws {
@@ -264,8 +376,7 @@ import Testing
         fill(nil)
         try await kitchen.solve("found")
         let source = CacheKey(.sha256("source  []"))
-        kitchen.index.forget(CacheKey(.sha256("shared  \([source])")))
-        kitchen.index.forget(CacheKey(.sha256("shared  \([FakeValue("result of source ").identity])")))
+        kitchen.index.forget(CacheKey(.sha256("shared  \([source])")), "shared")
         kitchen.clear()
         let gate = Barrier(2)
         fill(gate)

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildDefinition
+import LinuxSystem
+import OCI
+import Snapshots
+import Solver
+
+/// Tells whether a step would make of its inputs what it made of former ones, by comparing what it reads of both: cheap
+/// comparisons first, content last.
+struct StepReuse {
+    private let vertex: BuildVertex
+    private let environment: StepEnvironment
+
+    init(_ vertex: BuildVertex, _ environment: StepEnvironment) {
+        self.vertex = vertex
+        self.environment = environment
+    }
+
+    func reuse(of former: [StepValue], for inputs: [StepValue]) async throws -> Reuse {
+        guard former.count == inputs.count else { return .none }
+        switch vertex.op {
+        case .exec(let op):
+            let step = ExecStep(op, vertex.info, environment)
+            let others = op.emptyRoot ? 0 : 1
+            if !haveSameNames(former.dropFirst(others), inputs.dropFirst(others)) {
+                guard try await areEqual(step.contentDigest(former), step.contentDigest(inputs)) else { return .none }
+            }
+            if op.emptyRoot { return .unchanged }
+            return try await isSame(former[0], inputs[0]) ? .unchanged : .none
+        case .file(let op):
+            let step = FileStep(op, environment)
+            let others = op.hasBase ? 1 : 0
+            if !haveSameNames(former.dropFirst(others), inputs.dropFirst(others)) {
+                guard try await areEqual(step.contentDigest(former), step.contentDigest(inputs)) else { return .none }
+            }
+            if !op.hasBase { return .unchanged }
+            if try await isSame(former[0], inputs[0]) { return .unchanged }
+            let footprint = CopyFootprint(op, environment)
+            return try await areEqual(footprint.digest(inputs), footprint.digest(of: former[0], inputs))
+                ? .rebased : .none
+        case .merge:
+            for (one, other) in zip(former, inputs) where try await !isSame(one, other) { return .none }
+            return .unchanged
+        case .image, .local, .git, .http:
+            return .none
+        }
+    }
+
+    private func haveSameNames(_ a: ArraySlice<StepValue>, _ b: ArraySlice<StepValue>) -> Bool {
+        a.map(\.name) == b.map(\.name)
+    }
+
+    private func areEqual(_ a: Digest?, _ b: Digest?) -> Bool { a != nil && a == b }
+
+    /// Whether two trees are the same, times aside: from the same source, with layers of the same content on top.
+    private func isSame(_ former: StepValue, _ value: StepValue) async throws -> Bool {
+        if former.name == value.name { return true }
+        guard case .tree(let one) = former.content, case .tree(let other) = value.content else { return false }
+        guard one.parts.count == other.parts.count else { return false }
+        var layers: [(SnapshotID, SnapshotID)] = []
+        for pair in zip(one.parts, other.parts) {
+            switch pair {
+            case (.source(let a), .source(let b)):
+                guard a.key == b.key else { return false }
+            case (.layer(let a), .layer(let b)):
+                if a != b { layers.append((a, b)) }
+            default: return false
+            }
+        }
+        let snapshotter = environment.snapshotter
+        return try await cancellableBlocking { [layers] cancellation in
+            try layers.allSatisfy {
+                try snapshotter.haveEqualContent($0.0, $0.1, checkCancellation: cancellation.check)
+            }
+        }
+    }
+}
