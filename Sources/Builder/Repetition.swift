@@ -77,6 +77,18 @@ private final class RecordingSnapshotter: Snapshotter {
         try next.copyRootMetadata(from: layers, to: pending)
     }
 
+    func haveEqualContent(
+        _ a: SnapshotID,
+        _ b: SnapshotID,
+        checkCancellation: @escaping () throws -> Void
+    ) throws -> Bool {
+        try next.haveEqualContent(a, b, checkCancellation: checkCancellation)
+    }
+
+    func setOrigin(_ id: SnapshotID, operation: String, read: String) throws {
+        try next.setOrigin(id, operation: operation, read: read)
+    }
+
     func use(_ layers: [SnapshotID]) throws -> Bool { try next.use(layers) }
     func layerDirectory(_ id: SnapshotID) throws -> SharedFD { try next.layerDirectory(id) }
 }
@@ -84,7 +96,17 @@ private final class RecordingSnapshotter: Snapshotter {
 /// Finds nothing and remembers nothing.
 struct NoRecords: CacheIndex {
     func lookup(_ key: CacheKey) -> StepValue? { nil }
-    func record(_ value: StepValue, of step: VertexInfo, keys: [CacheKey]) {}
+    func record(_ value: StepValue, of step: RecordedStep, inputs: [StepValue], key: CacheKey) {}
+    func formerResults(of operation: CacheKey) -> [FormerResult<StepValue>] { [] }
+    func result(_ former: FormerResult<StepValue>) -> StepValue? { nil }
+
+    func withClaim<R: Sendable>(
+        _ key: CacheKey,
+        waiting: @Sendable () async -> Void,
+        _ body: @Sendable () async throws -> R
+    ) async throws -> R {
+        try await body()
+    }
 }
 
 /// Shows steps as steps of their own beside those of the first build.
@@ -98,6 +120,7 @@ struct RepeatedEvents: SolverEventSink {
         case .started(let info, let at): next.send(.started(renamed(info), at: at))
         case .cached(let info, let at): next.send(.cached(renamed(info), at: at))
         case .completed(let id, let outcome, let at): next.send(.completed(renamed(id), outcome, at: at))
+        case .rebased(let id): next.send(.rebased(renamed(id)))
         case .log(let id, let stream, let bytes, let at): next.send(.log(renamed(id), stream, bytes, at: at))
         case .transfer(let id, let progress): next.send(.transfer(renamed(id), progress))
         case .warning(let id, let warning): next.send(.warning(id.map(renamed), warning))
