@@ -50,6 +50,7 @@ private struct QuietStep: SolverEventSink {
             case .completed(let id, _, _), .log(let id, _, _, _), .transfer(let id, _): id
             case .rebased(let id): id
             case .warning(let id, _): id
+            case .reason(let id, _): id
             }
         if subject != vertex { sink.send(event) }
     }

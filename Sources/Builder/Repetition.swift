@@ -124,6 +124,7 @@ struct RepeatedEvents: SolverEventSink {
         case .log(let id, let stream, let bytes, let at): next.send(.log(renamed(id), stream, bytes, at: at))
         case .transfer(let id, let progress): next.send(.transfer(renamed(id), progress))
         case .warning(let id, let warning): next.send(.warning(id.map(renamed), warning))
+        case .reason(let id, let reason): next.send(.reason(renamed(id), reason))
         }
     }
 

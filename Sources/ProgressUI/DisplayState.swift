@@ -42,6 +42,8 @@ struct DisplayState: Sendable {
         var finishedTransfers: [TransferSample] = []
         /// Kept while the step runs and when it failed.
         var tail = LogTail()
+        /// Why it runs, where that is to be shown.
+        var reason: StepReason?
 
         func elapsed(at now: EventTime) -> Int64 { (completed ?? now).since(started) }
     }
@@ -60,6 +62,10 @@ struct DisplayState: Sendable {
     private(set) var warnings: [BuildWarning] = []
     private(set) var warningCount = 0
     private var knownWarnings: Set<BuildWarning> = []
+    private let explains: Bool
+
+    /// - Parameter explains: whether steps show why they run.
+    init(explains: Bool = false) { self.explains = explains }
 
     func position(of id: VertexID) -> Int? { positions[id] }
 
@@ -96,6 +102,8 @@ struct DisplayState: Sendable {
             guard knownWarnings.insert(warning).inserted else { return }
             warningCount += 1
             warnings.append(warning)
+        case .reason(let id, let reason):
+            if explains, let position = positions[id] { steps[position].reason = reason }
         }
     }
 

@@ -16,11 +16,13 @@ protocol EventRenderer: Sendable {
 
 /// Shows a build on a terminal, redrawn in place.
 struct TerminalRenderer: EventRenderer {
-    private var state = DisplayState()
+    private var state: DisplayState
     private var screen: TerminalScreen
     private let startedAt: EventTime
 
-    init(color: Bool, startedAt: EventTime) {
+    /// - Parameter explains: whether steps show why they run.
+    init(color: Bool, startedAt: EventTime, explains: Bool = false) {
+        state = DisplayState(explains: explains)
         screen = TerminalScreen(color: color)
         self.startedAt = startedAt
     }
@@ -31,7 +33,7 @@ struct TerminalRenderer: EventRenderer {
         state.apply(event)
         switch event {
         case .started, .cached, .completed: return true
-        case .log, .transfer, .warning, .rebased: return false
+        case .log, .transfer, .warning, .rebased, .reason: return false
         }
     }
 

@@ -31,6 +31,8 @@ struct JSONRenderer: EventRenderer {
     private var logs: [JSONText] = []
     private var warnings: [JSONText] = []
     private var rebased: Set<VertexID> = []
+    /// BuildKit has no such member; its clients pass over what they do not know.
+    private var reasons: [JSONText] = []
     private var logBytes = 0
     private var isDropping = false
 
@@ -64,6 +66,9 @@ struct JSONRenderer: EventRenderer {
         case .warning(let id, let warning):
             guard warnings.count < 1000 else { return false }
             warnings.append(Self.warning(id, warning))
+        case .reason(let id, let reason):
+            guard sources[id]?.isOver == false else { return false }
+            reasons.append(Self.reason(id, reason))
         }
         return false
     }
@@ -93,16 +98,20 @@ struct JSONRenderer: EventRenderer {
     }
 
     private mutating func flushLine(logs: [JSONText], into out: inout [UInt8]) {
-        guard !(vertexes.isEmpty && statuses.isEmpty && logs.isEmpty && warnings.isEmpty) else { return }
+        guard !(vertexes.isEmpty && statuses.isEmpty && logs.isEmpty && warnings.isEmpty && reasons.isEmpty) else {
+            return
+        }
         let line = JSONText.object { object in
             if !vertexes.isEmpty { object.add("vertexes", array: vertexes) }
             if !statuses.isEmpty { object.add("statuses", array: statuses) }
             if !logs.isEmpty { object.add("logs", array: logs) }
             if !warnings.isEmpty { object.add("warnings", array: warnings) }
+            if !reasons.isEmpty { object.add("reasons", array: reasons) }
         }
         vertexes = []
         statuses = []
         warnings = []
+        reasons = []
         out += line.bytes
         out.append(0x0A)
     }
@@ -196,6 +205,15 @@ struct JSONRenderer: EventRenderer {
             object.add("timestamp", time: sample.completed ?? now)
             object.add("started", time: sample.started)
             if let completed = sample.completed { object.add("completed", time: completed) }
+        }
+    }
+
+    private static func reason(_ id: VertexID, _ reason: StepReason) -> JSONText {
+        .object { object in
+            object.add("vertex", string: id.description)
+            object.add("code", string: reason.code.rawValue)
+            object.add("summary", string: reason.summary)
+            if !reason.details.isEmpty { object.add("details", array: reason.details.map(JSONText.string)) }
         }
     }
 

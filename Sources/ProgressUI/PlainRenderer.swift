@@ -13,7 +13,7 @@ struct PlainRenderer: EventRenderer {
     /// A step that waits with more than this takes over at once.
     private static let impatient = 1 << 20
 
-    private var state = DisplayState()
+    private var state: DisplayState
     private var feeds: [PlainFeed] = []
     private let limit: LogLimit
     private let color: Bool
@@ -26,7 +26,9 @@ struct PlainRenderer: EventRenderer {
     private var isFirst = true
     private var printedEnds = 0
 
-    init(limit: LogLimit, color: Bool) {
+    /// - Parameter explains: whether steps show why they run.
+    init(limit: LogLimit, color: Bool, explains: Bool = false) {
+        state = DisplayState(explains: explains)
         self.limit = limit
         self.color = color
     }
@@ -52,6 +54,9 @@ struct PlainRenderer: EventRenderer {
             feeds[position].add("WARN: \(headline(warning))", backlog: &backlog)
         case .completed(let id, _, _):
             if let position = state.position(of: id) { feeds[position].flush(&backlog) }
+        case .reason(let id, _):
+            guard let position = state.position(of: id), let reason = state.steps[position].reason else { return false }
+            for line in reasonLines(reason) { feeds[position].add(line, backlog: &backlog) }
         case .started, .cached, .rebased, .warning(nil, _): break
         }
         return false

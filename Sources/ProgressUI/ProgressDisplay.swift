@@ -25,22 +25,31 @@ public enum BuildEnding: Sendable, Hashable {
 /// Makes the display for `mode` that writes to `descriptor`, which stays the caller's and must outlive the display.
 ///
 /// `environment` gives `TERM`, `NO_COLOR`, `BUILDKIT_STEP_LOG_MAX_SIZE` and `BUILDKIT_STEP_LOG_MAX_SPEED`.
+///
+/// - Parameter explains: whether steps show why they run; `rawjson` always tells it.
 public func makeProgressDisplay(
     _ mode: ProgressMode,
     on descriptor: CInt = 2,
+    explains: Bool = false,
     environment: (String) -> String? = environmentVariable
 ) -> any ProgressDisplay {
     let limit = LogLimit(environment: environment)
     let color = environment("NO_COLOR").map(\.isEmpty) ?? true
     switch mode.resolved(isTerminal: isatty(descriptor) == 1, terminalName: environment("TERM")) {
     case .tty:
-        return ThreadedDisplay(TerminalRenderer(color: color, startedAt: .now), output: .terminal(descriptor))
+        return ThreadedDisplay(
+            TerminalRenderer(color: color, startedAt: .now, explains: explains),
+            output: .terminal(descriptor)
+        )
     case .rawjson:
         return ThreadedDisplay(JSONRenderer(limit: limit), output: .stream(descriptor))
     case .quiet:
         return QuietDisplay()
     case .plain, .auto:
-        return ThreadedDisplay(PlainRenderer(limit: limit, color: color), output: .stream(descriptor))
+        return ThreadedDisplay(
+            PlainRenderer(limit: limit, color: color, explains: explains),
+            output: .stream(descriptor)
+        )
     }
 }
 

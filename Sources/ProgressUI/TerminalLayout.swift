@@ -85,6 +85,7 @@ struct TerminalLayout {
         for step in state.steps {
             lines.append(line(of: step))
             let style = style(of: step.phase)
+            lines += reasonLines(of: step, rows: .max)
             for transfer in step.finishedTransfers { lines.append(line(of: transfer, bar: false, style: style)) }
         }
         return lines
@@ -168,12 +169,21 @@ struct TerminalLayout {
     private func wantedRows(_ step: DisplayState.Step) -> Rows {
         let list = step.transfers
         let transfers = list.items.count + (list.removedCount > 0 ? 1 : 0)
-        return (transfers, step.tail.last(Self.outputRows).count)
+        return (transfers + (step.reason == nil ? 0 : 1), step.tail.last(Self.outputRows).count)
+    }
+
+    /// Why the step runs, in at most so many lines.
+    private func reasonLines(of step: DisplayState.Step, rows: Int) -> [ScreenLine] {
+        guard let reason = step.reason else { return [] }
+        return ProgressUI.reasonLines(reason).prefix(rows).map { line in
+            ScreenLine(text: " => => \(line.withoutTabs)".truncated(toWidth: width), style: .output)
+        }
     }
 
     private func detail(of step: DisplayState.Step, wanted: Rows, rows: Int) -> [ScreenLine] {
         let output = min(wanted.output, max(rows - wanted.transfers, rows / 2))
-        var lines = transferLines(step.transfers, rows: rows - output)
+        var lines = reasonLines(of: step, rows: min(1, rows - output))
+        lines += transferLines(step.transfers, rows: rows - output - lines.count)
         for line in step.tail.last(output) {
             let text = " => => # \(line.text.withoutTabs)".truncated(toWidth: width)
             lines.append(ScreenLine(text: text, style: .output))

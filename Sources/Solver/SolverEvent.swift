@@ -66,6 +66,8 @@ public enum SolverEvent: Sendable {
     /// A transfer began; sample it until its `completed` is set.
     case transfer(VertexID, TransferProgress)
     case warning(VertexID?, BuildWarning)
+    /// Why a step that was announced as started runs. Comes before the step's `completed`.
+    case reason(VertexID, StepReason)
 }
 
 /// Something the user should know that does not stop the build.

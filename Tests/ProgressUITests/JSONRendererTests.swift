@@ -12,6 +12,26 @@ struct JSONRendererTests {
         try text.split(separator: "\n").map { try JSONValue(parsing: Array($0.utf8)) }
     }
 
+    /// Always, and where BuildKit's clients, which know no such member, pass over it.
+    @Test func reasonsAreAMemberOfTheirOwn() throws {
+        var renderer = JSONRenderer(limit: LogLimit())
+        renderer.receive(all: [
+            Script.start("a"), .reason(Script.id("a"), StepReason(.noCache, "--no-cache", details: ["1", "2"])),
+            Script.start("b"), .reason(Script.id("b"), StepReason(.firstBuild, "first")), Script.done("a", 1),
+            // Of steps that are over or never were, nothing is told.
+            .reason(Script.id("a"), StepReason(.noCache, "late")), .reason(Script.id("c"), StepReason(.noCache, "no")),
+        ])
+        let lines = try parse(renderer.text(at: 1))
+        let first: JSONValue = [
+            "vertex": .string(Script.id("a").description), "code": "no-cache", "summary": "--no-cache",
+            "details": ["1", "2"],
+        ]
+        let second: JSONValue = [
+            "vertex": .string(Script.id("b").description), "code": "first-build", "summary": "first",
+        ]
+        #expect(lines.compactMap { $0["reasons"] } == [[first, second]])
+    }
+
     @Test func oneOfEach() throws {
         var renderer = JSONRenderer(limit: LogLimit())
         let name = "[2/2] RUN \"echo\" \\ \u{1B}\u{7F}\n\u{1} 日本"

@@ -39,6 +39,17 @@ struct PlainRendererTests {
         )
     }
 
+    @Test(arguments: [true, false]) func aReasonStandsBelowItsStep(_ explains: Bool) {
+        var plain = PlainRenderer(limit: LogLimit(), color: false, explains: explains)
+        let reason = StepReason(.filesChanged, "2 files\nchanged", details: ["added \u{1B}[1ma", "removed b"])
+        plain.receive(all: [
+            Script.start("[2/2] COPY . .", 0.2), .reason(Script.id("[2/2] COPY . ."), reason),
+            .reason(Script.id("unknown"), reason), Script.done("[2/2] COPY . .", 1.2),
+        ])
+        let told = "#1 why: 2 files changed\n#1      added a\n#1      removed b\n"
+        #expect(plain.text(at: 2) == "#1 [2/2] COPY . .\n\(explains ? told : "")#1 DONE 1.0s\n")
+    }
+
     @Test func anotherStepInterruptsWithAHeader() {
         var plain = renderer()
         plain.receive(all: [

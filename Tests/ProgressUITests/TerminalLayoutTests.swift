@@ -21,6 +21,23 @@ struct TerminalLayoutTests {
         layout(Script.state(events), at: seconds, columns: columns, rows: rows).live().map(\.text)
     }
 
+    @Test func reasonsOfRunningStepsTakeALineAndAtTheEndAll() {
+        var state = DisplayState(explains: true)
+        let reason = StepReason(.filesChanged, "2 files changed", details: ["added a", "removed b"])
+        for event in [
+            Script.start("a"), .reason(Script.id("a"), reason), Script.log("a", 1, "output\n"),
+        ] { state.apply(event) }
+        let live = layout(state, at: 2).live().map(\.text)
+        #expect(live.dropFirst(2) == [" => => why: 2 files changed", " => => # output"])
+        state.apply(Script.done("a", 3))
+        let final = layout(state, at: 3).final(.succeeded).map(\.text)
+        #expect(final.dropFirst(2) == [" => => why: 2 files changed", " => =>      added a", " => =>      removed b"])
+        // Who did not ask is not told.
+        var silent = DisplayState()
+        for event in [Script.start("a"), .reason(Script.id("a"), reason)] { silent.apply(event) }
+        #expect(layout(silent, at: 2).live().count == 2)
+    }
+
     @Test func aScreenOfEverything() {
         let events = [
             Script.start("[internal] load build definition"), Script.done("[internal] load build definition", 0.04),
