@@ -24,6 +24,10 @@ public struct BuildVertex: Hashable, Sendable {
         public var instruction: String?
         /// Former results must not be used.
         public var ignoresCache: Bool
+        /// Variables that the instruction's text names and that were replaced beforehand, as `NAME=value`.
+        public var replacedVariables: [String] = []
+        /// Names of the variables that ARG declares where the instruction stands.
+        public var arguments: [String] = []
 
         public init(
             name: String,

@@ -103,12 +103,23 @@ struct StageEvaluator {
     }
 
     private func metadata(_ name: String, _ node: StageNode) -> BuildVertex.Metadata {
-        BuildVertex.Metadata(
+        var metadata = BuildVertex.Metadata(
             name: name,
             lines: node.from.lineRange,
             stage: node.displayName,
             instruction: node.from.original
         )
+        metadata.arguments = Array(global.declared)
+        metadata.replacedVariables = replacedVariables(node.from.original, global.environment)
+        return metadata
+    }
+
+    /// What the instruction's text asks of the variables, sorted.
+    private func replacedVariables(_ text: String, _ environment: EnvironmentScope) -> [String] {
+        guard text.utf8.contains(UInt8(ascii: "$")) else { return [] }
+        let display = WordExpander(escape: expander.escape, mode: .display)
+        let used = (try? display.expansion(of: text, environment: environment))?.used ?? []
+        return used.sorted().map { "\($0)=\(environment.value(of: $0) ?? "")" }
     }
 
     mutating func run(_ log: inout DiagnosticCollector) {
@@ -171,13 +182,18 @@ struct StageEvaluator {
     }
 
     func metadata(_ name: String, _ step: StageInstruction) -> BuildVertex.Metadata {
-        BuildVertex.Metadata(
+        var metadata = BuildVertex.Metadata(
             name: name,
             lines: step.range.lines,
             stage: plan.node.displayName,
             instruction: shownText(step.instruction.original),
             ignoresCache: ignoresCache
         )
+        metadata.arguments = plan.arguments.map(\.name)
+        // Commands get all variables, and replace them themselves.
+        if case .run = step.instruction.kind { return metadata }
+        metadata.replacedVariables = replacedVariables(step.instruction.original, plan.environment)
+        return metadata
     }
 
     /// Remembers that a step reads the path, when it is one of a context.

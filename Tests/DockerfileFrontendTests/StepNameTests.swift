@@ -33,6 +33,26 @@ import Testing
         #expect(build.names.filter { !$0.hasPrefix("[internal]") } == expected)
     }
 
+    /// What can be told of an instruction whose text says the same but means something else.
+    @Test func variablesInTheText() async throws {
+        let build = try await lowered(
+            """
+            ARG TAG=latest
+            FROM alpine:$TAG
+            ARG NAME=n UNUSED=u
+            ENV DIR=/d OTHER=o
+            WORKDIR ${DIR}
+            COPY $NAME '$OTHER' $UNSET$DIR/
+            RUN echo $NAME
+            """
+        )
+        let metadata = build.graph.order.compactMap { build.graph[$0]?.metadata }.filter { $0.stage != nil }
+        #expect(
+            metadata.map(\.replacedVariables) == [["TAG=latest"], ["DIR=/d"], ["DIR=/d", "NAME=n"], []]
+        )
+        #expect(metadata.map(\.arguments) == [["TAG"], ["NAME", "UNUSED"], ["NAME", "UNUSED"], ["NAME", "UNUSED"]])
+    }
+
     @Test func numbersAreAligned() async throws {
         let steps = (1...12).map { "RUN step \($0)" }.joined(separator: "\n")
         let build = try await lowered("FROM alpine AS many\n\(steps)\nFROM many\nRUN last")
