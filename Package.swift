@@ -78,7 +78,7 @@ let package = Package(
         module("BuildDefinition", ["OCI", "Solver"]),
         module("DockerfileFrontend", ["OCI", "DockerfileSyntax", "BuildDefinition", "Solver"]),
         // L3
-        module("BuildCache", ["OCI", "LinuxSystem", "Content", "Solver"]),
+        module("BuildCache", ["OCI", "LinuxSystem", "Content", "Solver", "BuildDefinition"]),
         module(
             "BuildOps",
             [
@@ -130,7 +130,10 @@ let package = Package(
         tests("Registry", ["Registry", "OCI", subprocess, nioCore, nioPosix, nioHTTP1]),
         tests("Executor", ["Executor", "OCI", "LinuxSystem"]),
         tests("Snapshots", ["Snapshots", "OCI", "LinuxSystem", "Archive", "Content", "GalleyTesting"]),
-        tests("BuildCache", ["BuildCache", "Content", "Solver", "OCI", "LinuxSystem", "GalleyTesting"]),
+        tests(
+            "BuildCache",
+            ["BuildCache", "BuildDefinition", "Content", "Solver", "OCI", "LinuxSystem", "GalleyTesting"]
+        ),
         tests(
             "BuildOps",
             [
