@@ -96,6 +96,7 @@ public final class BuildStep: SolverOp {
     }
 
     public func prepare(inputs: [StepValue]) async throws {
+        environment.witness?.willRun(vertex.id, on: inputs.map(\.name))
         for input in inputs { _ = try await input.layers() }
     }
 
@@ -192,6 +193,7 @@ final class ContextScan: Sendable {
         environment.events.send(.started(info, at: environment.now()))
         do {
             let tree = try await cancellableBlocking { try self.scanBlocking($0) }
+            environment.witness?.scanned(info.id, tree)
             environment.events.send(.completed(info.id, .succeeded, at: environment.now()))
             return tree
         } catch {

@@ -67,7 +67,13 @@ final class GitSource: RemoteTree {
 
     // MARK: Asking
 
-    private func resolved() async throws -> GitCommit { try await resolution.value { try await self.resolve() } }
+    private func resolved() async throws -> GitCommit {
+        try await resolution.value {
+            let commit = try await self.resolve()
+            self.environment.witness?.resolved(self.info.id, "commit \(commit.commit ?? commit.object)")
+            return commit
+        }
+    }
 
     private func resolve() async throws -> GitCommit {
         try check()

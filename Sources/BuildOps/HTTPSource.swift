@@ -63,7 +63,13 @@ final class HTTPSource: RemoteTree {
 
     // MARK: Asking
 
-    private func resolved() async throws -> Resolution { try await resolution.value { try await self.resolve() } }
+    private func resolved() async throws -> Resolution {
+        try await resolution.value {
+            let resolution = try await self.resolve()
+            self.environment.witness?.resolved(self.info.id, resolution.digest.description)
+            return resolution
+        }
+    }
 
     private func resolve() async throws -> Resolution {
         if let checksum = op.checksum {

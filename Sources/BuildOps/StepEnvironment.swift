@@ -42,6 +42,7 @@ public struct StepEnvironment: Sendable {
     public var secrets: any BuildSecrets
     public var agents: any SSHAgents
     public var cacheMounts: CacheMounts
+    public var witness: (any StepWitness)?
     let contextCopies = ContextCopies()
 
     public init(
