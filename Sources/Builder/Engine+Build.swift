@@ -26,7 +26,7 @@ extension Engine {
             let provisions = try Provisions(request, environment: settings.environment, root: store.root)
             let result: Result<BuildResult, any Error>
             do {
-                result = .success(try await build(request, provisions, StepEvents(sink: sink)))
+                result = .success(try await build(request, provisions, BuildChronicle(sink)))
             } catch {
                 result = .failure(error)
             }
@@ -43,26 +43,37 @@ extension Engine {
     private func build(
         _ wanted: BuildRequest,
         _ provisions: Provisions,
-        _ events: StepEvents
+        _ chronicle: BuildChronicle
     ) async throws -> BuildResult {
         var request = wanted
         if request.verifiesReproducibility { request.noCache = .all }
+        let events = StepEvents(sink: chronicle)
         let outputs = try BuildOutputs(request)
         try outputs.check(platforms: request.platforms)
-        let contexts = try await contexts(request, events, provisions)
+        let contexts = try await contexts(request, events, provisions, witness: chronicle)
         let plan = try await plan(request, contexts, events)
         for warning in plan.warnings { events.sink.send(.warning(nil, warning)) }
-        let layers: [[SnapshotID]]
-        var reproduced: ReproducedResult?
-        if request.verifiesReproducibility {
-            (layers, reproduced) = try await solveTwice(plan, contexts.environment, outputs, events)
-        } else {
-            layers = try await solve(plan, contexts.environment, events)
+        let inquiry = BuildInquiry(plan, request, contexts, store.history, chronicle)
+        async let answers: Void = inquiry.run()
+        do {
+            let layers: [[SnapshotID]]
+            var reproduced: ReproducedResult?
+            if request.verifiesReproducibility {
+                (layers, reproduced) = try await solveTwice(plan, contexts.environment, outputs, events)
+            } else {
+                layers = try await solve(plan, contexts.environment, events)
+            }
+            inquiry.stop(succeeded: true)
+            var result = try await export(plan, layers, outputs, events)
+            result.reproduced = reproduced
+            result.warnings = plan.warnings
+            await answers
+            return result
+        } catch {
+            inquiry.stop(succeeded: false)
+            await answers
+            throw error
         }
-        var result = try await export(plan, layers, outputs, events)
-        result.reproduced = reproduced
-        result.warnings = plan.warnings
-        return result
     }
 
     // MARK: Lowering
@@ -71,13 +82,15 @@ extension Engine {
     func contexts(
         _ request: BuildRequest,
         _ events: StepEvents,
-        _ provisions: Provisions = Provisions()
+        _ provisions: Provisions = Provisions(),
+        witness: (any StepWitness)? = nil
     ) async throws -> LoadedContexts {
         let web = WebFiles(client: WebClient(client))
         let loader = ContextLoader(request: request, store: store, events: events, web: web)
         var environment = try environment(request, web, events)
         environment.secrets = provisions.secrets
         environment.agents = provisions.agents
+        environment.witness = witness
         return try await loader.load(environment)
     }
 

@@ -37,6 +37,8 @@ final class Repetition: Sendable {
         var environment = environment
         environment.events = events.sink
         environment.images = images
+        // Only the first build is one that a later one is compared with.
+        environment.witness = nil
         environment.snapshotter = snapshotter
         environment.fileDigests = FileDigestMemory(database)
         environment.selectionDigests = SelectionDigestMemory(database)

@@ -21,12 +21,18 @@ final class Store: Sendable {
         root = try StoreRoot(path)
         database = try MetadataDatabase(
             path: path.appending("galley.db").description,
-            schemas: [ImageStore.schema, OverlaySnapshotter.schema, BuildCacheSchema.schema, WebMemory.schema]
+            schemas: [
+                ImageStore.schema, OverlaySnapshotter.schema, BuildCacheSchema.schema, WebMemory.schema,
+                StepHistory.schema,
+            ]
         )
         content = ContentStore(root)
         images = ImageStore(database)
         snapshots = OverlaySnapshotter(root, database)
     }
+
+    /// What former builds did.
+    var history: StepHistory { StepHistory(database) }
 
     /// The layers that a cache record names; nil for a damaged record.
     static func layers(of payload: [UInt8]) -> [SnapshotID]? {
