@@ -80,6 +80,9 @@ struct BuildCommand: EngineCommand {
     @Option(help: .init("How to show progress: auto, tty, plain, rawjson or quiet.", value: "mode"))
     var progress: String?
 
+    @Flag(help: "Say below each step that runs why it was not found in the cache.")
+    var explain = false
+
     @Flag(name: .shortAndLong, help: "Print only the image's id.")
     var quiet = false
 
@@ -167,7 +170,7 @@ struct BuildCommand: EngineCommand {
         if let call { return try await perform(call, request, engine, mode) }
         try discardFormerResult()
         let frozen = request
-        let result = try await withProgress(mode) { display in
+        let result = try await withProgress(mode, explains: explain) { display in
             try await engine.build(frozen, events: display)
         }
         try await keep(result, session.environment["BUILDX_METADATA_WARNINGS"])

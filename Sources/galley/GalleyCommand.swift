@@ -12,7 +12,8 @@ struct GalleyCommand: ParsableCommand {
             --root DIRECTORY, --config FILE and --debug are taken before and after every command.
             """,
         subcommands: [
-            BuildCommand.self, RunCommand.self, ImagesCommand.self, TagCommand.self, RemoveCommand.self,
+            BuildCommand.self, WhyCommand.self, RunCommand.self, ImagesCommand.self, TagCommand.self,
+            RemoveCommand.self,
             InspectCommand.self, HistoryCommand.self, PullCommand.self, PushCommand.self, SaveCommand.self,
             LoadCommand.self, LoginCommand.self, LogoutCommand.self, PruneCommand.self, VersionCommand.self,
             CompletionCommand.self,

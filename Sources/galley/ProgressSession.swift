@@ -10,9 +10,10 @@ import Synchronization
 /// Runs `body` with a display on standard error that is finished on every path, also when a signal cancels it.
 func withProgress<R: Sendable>(
     _ mode: ProgressMode,
+    explains: Bool = false,
     _ body: @escaping @Sendable (any SolverEventSink) async throws -> R
 ) async throws -> R {
-    let display = makeProgressDisplay(mode, on: 2)
+    let display = makeProgressDisplay(mode, on: 2, explains: explains)
     do {
         let result = try await interruptible { try await body(display) }
         try await blocking { display.finish(.succeeded) }

@@ -14,12 +14,27 @@ public struct ProgressRecord: Sendable {
         public var completed: String?
         public var isCached: Bool
         public var error: String?
+        /// Why it ran.
+        public var reason: Reason?
 
         /// Whether both steps were running at some moment.
         public func overlaps(_ other: Step) -> Bool {
             guard let started, let completed, let otherStarted = other.started, let otherCompleted = other.completed
             else { return false }
             return started < otherCompleted && otherStarted < completed
+        }
+    }
+
+    /// Why a step ran, as `reasons` tell it.
+    public struct Reason: Sendable, Equatable {
+        public let code: String
+        public let summary: String
+        public let details: [String]
+
+        public init(code: String, summary: String, details: [String] = []) {
+            self.code = code
+            self.summary = summary
+            self.details = details
         }
     }
 
@@ -35,6 +50,7 @@ public struct ProgressRecord: Sendable {
                 throw ProgramFailure(description: "not a JSON object: \(String(decoding: line, as: UTF8.self))")
             }
             for vertex in status["vertexes"]?.arrayValue ?? [] { try add(vertex) }
+            for reason in status["reasons"]?.arrayValue ?? [] { try add(reason: reason) }
             for entry in status["logs"]?.arrayValue ?? [] {
                 log += String(decoding: decodeBase64(entry["data"]?.stringValue ?? ""), as: UTF8.self)
             }
@@ -70,6 +86,15 @@ public struct ProgressRecord: Sendable {
         if let time = vertex["completed"]?.stringValue { steps[position].completed = Self.sortable(time) }
         if vertex["cached"]?.boolValue == true { steps[position].isCached = true }
         if let error = vertex["error"]?.stringValue { steps[position].error = error }
+    }
+
+    private mutating func add(reason: JSONValue) throws {
+        guard let position = steps.firstIndex(where: { $0.digest == reason["vertex"]?.stringValue }),
+            let code = reason["code"]?.stringValue, let summary = reason["summary"]?.stringValue,
+            steps[position].reason == nil
+        else { throw ProgramFailure(description: "a reason for no step, or a second one: \(reason)") }
+        let details = (reason["details"]?.arrayValue ?? []).compactMap(\.stringValue)
+        steps[position].reason = Reason(code: code, summary: summary, details: details)
     }
 
     /// Go leaves out zeros at the end of the fraction.
