@@ -8,6 +8,7 @@ extension DirectoryChangeSink {
     /// The open parent of `path`, and its last name.
     func place(_ path: RawPath) throws -> (parent: CInt, name: RawPath) {
         let (parentPath, name) = path.splitParent()
+        if options.notesTouchedDirectories { usedDirectories.insert(parentPath) }
         if !pendingLinks.isEmpty { pendingLinks.removeAll { $0.path == path } }
         return (try parents.descriptor(parentPath), name)
     }

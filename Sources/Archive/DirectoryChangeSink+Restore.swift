@@ -81,6 +81,32 @@ extension DirectoryChangeSink {
         }
     }
 
+    /// Those that something was put into, at any depth, and whose time the archive does not say: theirs is the moment's, or
+    /// what it was before.
+    func touchedDirectories() throws -> [RawPath] {
+        var seen: Set<RawPath> = []
+        var touched: [RawPath] = []
+        for used in usedDirectories {
+            var next = try existingDirectory(used)
+            while let (path, isDescribed) = next, seen.insert(path).inserted {
+                if !isDescribed { touched.append(path) }
+                next = path.isEmpty ? nil : try existingDirectory(path.splitParent().parent)
+            }
+        }
+        return touched.sorted()
+    }
+
+    /// The directory's path without symlinks, and whether the archive says its time. Nil when a later entry replaced it.
+    private func existingDirectory(_ path: RawPath) throws -> (RawPath, isDescribed: Bool)? {
+        do throws(SystemError) {
+            let fd = try openInRoot(root, path.isEmpty ? RawPath(".") : path, [.directory])
+            return (canonicalPath(fd.raw) ?? path, delayedTimes[try status(of: fd.raw).inode] != nil)
+        } catch {
+            if error.isNotFound || error.errno == ELOOP { return nil }
+            throw error
+        }
+    }
+
     /// The path below the root with symlinks resolved, as the kernel sees it.
     private func canonicalPath(_ fd: CInt) -> RawPath? {
         guard let base = try? readLink(RawPath("/proc/self/fd/\(root)")),

@@ -16,12 +16,16 @@ public final class DirectoryChangeSink: ChangeSink {
         public var devices: DevicePolicy
         /// The owner of everything, whatever the entries say.
         public var owner: (uid: UInt32, gid: UInt32)?
+        /// Whether the result tells which directories that were there before got something new.
+        public var notesTouchedDirectories: Bool
 
         public init(
             overlay: OverlayFlavour? = .trusted,
             devices: DevicePolicy = .create,
-            owner: (uid: UInt32, gid: UInt32)? = nil
+            owner: (uid: UInt32, gid: UInt32)? = nil,
+            notesTouchedDirectories: Bool = false
         ) {
+            self.notesTouchedDirectories = notesTouchedDirectories
             self.overlay = overlay
             self.devices = devices
             self.owner = owner
@@ -52,6 +56,8 @@ public final class DirectoryChangeSink: ChangeSink {
     var delayedTimes: [UInt64: DelayedTime] = [:]
     var implied: [UInt64: RawPath] = [:]
     var pendingLinks: [UnpackResult.PendingHardLink] = []
+    /// Parents of entries as the archive spells them; only when the result tells of them.
+    var usedDirectories: Set<RawPath> = []
 
     /// `directory` stays the caller's and must stay open.
     public init(_ directory: CInt, options: Options = Options()) {
@@ -138,6 +144,7 @@ public final class DirectoryChangeSink: ChangeSink {
     public func finish() throws -> UnpackResult {
         guard file == nil else { throw ArchiveError(.truncated, "the changes end inside a file") }
         try retryHardLinks()
+        if options.notesTouchedDirectories { result.touchedDirectories = try touchedDirectories() }
         try restoreDirectoryTimes()
         result.impliedDirectories = implied.values.sorted()
         parents.forget()

@@ -50,7 +50,12 @@ public final class ArchiveExtractor {
     ) {
         let sink = DirectoryChangeSink(
             directory,
-            options: DirectoryChangeSink.Options(overlay: nil, devices: devices, owner: owner)
+            options: DirectoryChangeSink.Options(
+                overlay: nil,
+                devices: devices,
+                owner: owner,
+                notesTouchedDirectories: true
+            )
         )
         visitor = ChangeVisitor(sink: sink, interpretsWhiteouts: false)
     }

@@ -21,6 +21,9 @@ public struct UnpackResult: Sendable {
     /// Directories that the archive uses without describing them, made with mode 0755, root's, and time 0. When a lower
     /// layer has them, their metadata comes from there. With symlinks of this layer resolved; parents before children.
     public internal(set) var impliedDirectories: [RawPath] = []
+    /// Directories that were there before, that the archive does not describe, and that it put something into: their time is
+    /// that of the moment. With symlinks resolved; empty is the root. Told only when asked for.
+    public internal(set) var touchedDirectories: [RawPath] = []
     /// In the order of the archive. Nothing was made at their paths.
     public internal(set) var pendingHardLinks: [PendingHardLink] = []
     /// Bytes of file data, holes not counted.

@@ -67,7 +67,7 @@ struct ArchiveSource {
         let merged = base.isEmpty ? nil : try environment.snapshotter.writableTree(base, changes: pending, stubs: nil)
         let root = merged?.root ?? pending.directory
         let directory = try openInRoot(root.raw, destination.isEmpty ? RawPath(".") : destination, [.directory])
-        target.setTime(destination, try target.directoryTime(destination), replacing: false)
+        target.derive(destination)
         let extractor = ArchiveExtractor(
             into: directory.raw,
             owner: owner,
@@ -84,7 +84,7 @@ struct ArchiveSource {
             try decompressor.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
         try decompressor.finish()
-        _ = try extractor.finish()
+        for path in try extractor.finish().touchedDirectories { target.derive(destination.appending(path)) }
         return source.isUnchanged(item.path, try status(of: fd.raw))
     }
 }

@@ -90,6 +90,7 @@ struct BindMount: Sendable {
 
     private func makePlaces(in changes: PendingSnapshot, over base: SharedFD, below path: RawPath) throws {
         let target = LayerTarget(layer: changes.directory, base: base)
+        target.keepsTimesBelow = true
         for place in places {
             let path = try target.resolve(path.appending(place.path))
             if try target.status(path) != nil { continue }

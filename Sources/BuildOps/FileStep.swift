@@ -123,6 +123,11 @@ struct FileStep {
         try snapshotter.copyRootMetadata(from: base, to: pending)
         let target = LayerTarget(layer: pending.directory, base: tree.root)
         target.rootTime = try status(of: pending.directory.raw).modified
+        if let bottom = base.first {
+            // About when the base image was made; what commands made since is no part of it.
+            let directory = try snapshotter.layerDirectory(bottom)
+            target.leastTime = try newestTime(in: directory.raw)
+        }
         var changed = false
         for action in op.actions {
             switch action {
@@ -164,8 +169,8 @@ struct FileStep {
         try writeBytes(fd.raw, make.content)
         try setOwner(of: fd.raw, uid: 0, gid: 0)
         try setPermissions(of: fd.raw, make.permissions)
-        // Text of the Dockerfile has no time of its own: it gets its directory's.
-        try setTimes(of: fd.raw, try target.directoryTime(parent))
+        // Text of the Dockerfile has no time of its own.
+        try setTimes(of: fd.raw, target.leastTime)
     }
 
     private func copy(

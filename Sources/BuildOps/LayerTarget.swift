@@ -5,8 +5,9 @@ import LinuxSystem
 
 /// A layer that is being written, over a base that is only read: answers what is at a path, and makes directories.
 ///
-/// Paths are as in `SourceTree`. Directories that Galley makes by itself get their parent's times, so that equal inputs
-/// give equal layers.
+/// Paths are as in `SourceTree`. A directory that has no source to take its time from gets that of the newest thing that
+/// the step puts into it: neither the clock nor what a command left below has a part in it, so that equal inputs give equal
+/// layers.
 final class LayerTarget {
     var layer: CInt { layerRoot.raw }
     /// Root of the merged layers below.
@@ -15,6 +16,12 @@ final class LayerTarget {
     private let baseRoot: SharedFD
     /// Directories of the layer and the times they get at the end.
     private var directoryTimes: [RawPath: FileTime] = [:]
+    /// Directories whose time comes from what is in them.
+    private var derived: Set<RawPath> = []
+    /// Whether directories that are there below keep their time instead: for a view of a tree, which is no layer.
+    var keepsTimesBelow = false
+    /// The least that a derived time can be.
+    var leastTime = FileTime(seconds: 0)
 
     init(layer: SharedFD, base: SharedFD) {
         layerRoot = layer
@@ -68,7 +75,7 @@ final class LayerTarget {
             try makeDirectory(at: layer, path, mode: 0o700)
             try setOwner(at: layer, path, uid: owner?.uid ?? 0, gid: owner?.gid ?? 0)
             try setPermissions(at: layer, path, permissions)
-            setTime(path, try directoryTime(parent))
+            derive(path)
         }
     }
 
@@ -87,14 +94,16 @@ final class LayerTarget {
         return false
     }
 
-    /// The directory gets the time at the end; with `replacing: false` only if none was set.
-    func setTime(_ path: RawPath, _ time: FileTime, replacing: Bool = true) {
-        if replacing || directoryTimes[path] == nil { directoryTimes[path] = time }
-    }
+    /// The directory gets the time at the end.
+    func setTime(_ path: RawPath, _ time: FileTime) { directoryTimes[path] = time }
+
+    /// The directory's time comes from what is in it, unless a source says it.
+    func derive(_ path: RawPath) { if !path.isEmpty { derived.insert(path) } }
 
     /// Sets the directories' times, which every change below them has moved. Deepest first.
     func finish() throws {
-        for (path, time) in directoryTimes.sorted(by: { $0.key.bytes.count > $1.key.bytes.count }) {
+        for path in derived.union(directoryTimes.keys).sorted(by: { $0.bytes.count > $1.bytes.count }) {
+            guard let time = try directoryTimes[path] ?? newestEntry(path) else { continue }
             if path.isEmpty { try setTimes(of: layer, time) } else { try setTimes(at: layer, path, time) }
         }
         if directoryTimes[RawPath("")] == nil, let time = rootTime { try setTimes(of: layer, time) }
@@ -110,14 +119,14 @@ final class LayerTarget {
         let from = try openInRoot(base, path, [.directory], resolve: [.inRoot, .noSymlinks])
         let to = try openInRoot(layer, path, [.directory], resolve: [.inRoot, .noSymlinks])
         try copyExtendedAttributes(from: from.raw, to: to.raw)
-        setTime(path, status.modified)
+        if keepsTimesBelow { setTime(path, status.modified) } else { derive(path) }
     }
 
-    /// The time that a directory has, or will have at the end.
-    func directoryTime(_ path: RawPath) throws -> FileTime {
-        if let time = directoryTimes[path] { return time }
-        if path.isEmpty, let rootTime { return rootTime }
-        return try status(path)?.modified ?? FileTime(seconds: 0)
+    /// Nil for what is no directory of the layer in the end.
+    private func newestEntry(_ path: RawPath) throws -> FileTime? {
+        guard try statusIfPresent(at: layer, path)?.kind == .directory else { return nil }
+        let directory = try openInRoot(layer, path, [.directory], resolve: [.inRoot, .noSymlinks])
+        return max(leastTime, try newestTime(in: directory.raw))
     }
 
     private func notDirectory(_ path: RawPath) -> BuildOpsError {
@@ -127,6 +136,15 @@ final class LayerTarget {
             nextStep: "something that is no directory is already there in the image; choose another destination"
         )
     }
+}
+
+/// Of what is directly in the directory.
+func newestTime(in directory: CInt) throws -> FileTime {
+    var newest = FileTime(seconds: 0)
+    for entry in try readDirectory(directory) {
+        newest = max(newest, try status(at: directory, entry.name).modified)
+    }
+    return newest
 }
 
 func parentPath(_ path: RawPath) -> RawPath {

@@ -153,7 +153,9 @@ import Testing
     @Test func metadataOfParents() async throws {
         let kitchen = try TestKitchen()
         let source = try kitchen.stage("\(Self.tree)\nsetfattr -n user.k -v v a/b; touch -d @5 a/b; chmod 2711 a/b")
-        let base = try kitchen.stage("mkdir -p old/a; chmod 1777 old old/a; chown 8:9 old/a; touch -d @7 old/a")
+        let base = try kitchen.stage(
+            "mkdir -p old/a; chmod 1777 old old/a; chown 8:9 old/a; touch -d @7 old/a; touch -d @4 old"
+        )
         let actions = [
             copying("/a/b/c/d/foo", "/new", parents: "/"), copying("/a/b/c/d/foo", "/old", parents: "/"),
             copying("/a/b/c/d/foo", "/opts", owner: "1:2", mode: "g=,o=", parents: "/"),
@@ -167,7 +169,9 @@ import Testing
             "opts/a/b directory 700 1:2", "opts/a/b/c/d/foo regular 600 1:2 \"\"",
         ] { #expect(found.contains(line), "\(line) in \(found)") }
         let times = try kitchen.list(result.layers, [.times])
-        #expect(times.contains("new/a/b directory 5.0") && times.contains("old/a directory 7.0"))
+        #expect(times.contains("new/a/b directory 5.0"), "\(times)")
+        // A directory that was there is as new as what came into it, whenever a command made it.
+        #expect(times.contains("old/a directory 5.0"), "\(times)")
         let layer = try kitchen.snapshots.layerDirectory(result.layers[1])
         let made = try open(at: layer.raw, "new/a/b", [.directory])
         #expect(try extendedAttribute(of: made.raw, "user.k") == Array("v".utf8))

@@ -350,6 +350,38 @@ struct CopyTests {
         try kitchen.scratch.shell("cmp context-1/s store/snapshots/*/fs/t || cmp context-1/s $(find store -name t)")
     }
 
+    /// What a command left as the time of a directory is no part of a copy's layer; the base image's age is the least.
+    @Test func timesOfDirectories() async throws {
+        let kitchen = try TestKitchen()
+        let context = try kitchen.context(
+            """
+            mkdir -p s/t; echo 1 > s/f; echo 2 > s/t/g; mkdir -p tree/d/e; echo 3 > tree/d/e/h
+            tar cf x.tar --mtime=@200 -C tree d/e/h; find . -depth -exec touch -h -d @150 {} +
+            """
+        )
+        let bottom = try kitchen.stage(
+            "mkdir -p d/e d/new top; find . -depth -exec touch -d @100 {} +; touch -d @120 top"
+        )
+        let actions = [
+            copying("/s/f", "/d/"), copying("/s", "/made/deep"), copying("/x.tar", "/", unpacks: true),
+            FileAction.makeDirectory(FileMakeDirectory(path: "/work/dir")),
+        ]
+        let expected = [
+            "d directory 200.0", "d/e directory 200.0", "made directory 150.0", "made/deep directory 150.0",
+            "made/deep/t directory 150.0", "work directory 120.0", "work/dir directory 120.0",
+        ]
+        for script in ["touch -d @5000 d d/e", "mkdir -p d/e; touch -d @6000 d d/e .; echo > d/e/z"] {
+            let command = try kitchen.stage("mkdir -p d/e; chmod 755 d d/e; \(script)")
+            let base = StepValue(
+                identity: command.identity,
+                content: .tree(LayerStack(try await bottom.layers() + command.layers()))
+            )
+            let result = try await kitchen.run(actions, base: base, source: context)
+            let times = try kitchen.listLast(result.layers, [.times])
+            #expect(times.filter { $0.contains(" directory ") } == expected)
+        }
+    }
+
     /// Another path, other times of making, other owner and mode of the context directory: the same bytes.
     @Test func equalInputsGiveEqualLayers() async throws {
         let kitchen = try TestKitchen()
