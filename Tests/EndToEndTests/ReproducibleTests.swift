@@ -185,6 +185,44 @@ struct ReproducibleTests {
         #expect(result.errors.contains("rewrite-timestamp is specified, but no source-date-epoch was found"))
     }
 
+    /// Without an epoch only what commands and the clock wrote differs: layers of COPY, ADD and WORKDIR do not, also where
+    /// they put something into directories that a command made or changed.
+    @Test func copiesAreTheSameWithoutAnEpoch() async throws {
+        let context = try BuildContext(
+            """
+            FROM alpine
+            RUN mkdir -p /data/old && echo 1 > /data/f && echo x > /usr/bin/tool && echo y > /etc/y
+            COPY src/a /data/
+            COPY src/sub /data/new/deep/
+            COPY src /usr/bin/
+            WORKDIR /w/x
+            COPY <<TEXT /etc/text
+            1
+            TEXT
+            COPY --from=alpine /etc /data/etc
+            COPY --parents src/sub/b /data/parents/
+            ADD whole.tar /
+            ADD implied.tar /
+            ADD implied.tar /sub/
+            """,
+            ["src/a": "a", "src/sub/b": "b", "t/usr/bin/n": "1", "t/data/inner/n": "2", "t/new/x/y": "3"]
+        )
+        try context.directory.shell(
+            """
+            tar -C t -cf whole.tar . && tar -C t -cf implied.tar usr/bin/n data/inner/n new/x/y && rm -r t
+            """
+        )
+        var layers: [[String]] = []
+        for _ in 0..<2 {
+            let store = try await GalleyStore.pinned()
+            try await store.build(context, tag: "app")
+            layers.append(try #require(try await store.inspect("app")["RootFS"]?["Layers"]).strings)
+        }
+        #expect(layers[0].count == 12)
+        let different = layers[0].indices.filter { layers[0][$0] != layers[1][$0] }
+        #expect(different == [1], "but for that of RUN, all layers are the same")
+    }
+
     // MARK: --verify-reproducible
 
     private static let verified = ["--verify-reproducible", "--build-arg", GalleyStore.epoch]
