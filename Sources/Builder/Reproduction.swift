@@ -40,11 +40,10 @@ extension Engine {
                 StoredImage(op, store: store, puller: puller, info: info)
             }
             let second = try await solveSteps(plan, repeated, NoRecords(), again)
-            result = .success(
-                try await events.step("comparing the two builds") { vertex in
-                    try await compare(plan, first, second, outputs) { events.transfer(vertex, $0, total: $1) }
-                }
-            )
+            // What differs is told once, at the end.
+            result = try await events.step("comparing the two builds") { vertex in
+                try await compare(plan, first, second, outputs) { events.transfer(vertex, $0, total: $1) }
+            }
         } catch {
             result = .failure(error)
         }
@@ -59,7 +58,7 @@ extension Engine {
         _ second: SolvedSteps,
         _ outputs: BuildOutputs,
         _ transfers: @escaping TransferReporter
-    ) async throws -> ReproducedResult {
+    ) async throws -> Result<ReproducedResult, any Error> {
         var same: ReproducedResult?
         var different: [OutputTimes] = []
         for times in outputs.distinctTimes(of: plan.builds) {
@@ -67,11 +66,11 @@ extension Engine {
             let other = try await identify(plan, second, times, transfers)
             if one != other { different.append(times) } else if same?.isImage != true { same = one.first }
         }
-        if different.isEmpty, let same { return same }
+        if different.isEmpty, let same { return .success(same) }
         // What differs in the strictest of them differs at all.
         let isExact = different.contains { !$0.rewritesLayers || $0.epochs.contains(nil) }
         let epoch = isExact ? nil : different.flatMap { $0.epochs.compactMap(\.self) }.max()
-        throw try await report(plan, first, second, epoch: epoch)
+        return .failure(try await report(plan, first, second, epoch: epoch))
     }
 
     private func identify(

@@ -15,6 +15,7 @@ struct ReproductionReport {
     let epoch: FileTime?
 
     private static let shown = 8
+    private static let nameLength = 160
 
     var error: UserFacingError {
         guard let (step, _) = steps.first else {
@@ -25,7 +26,8 @@ struct ReproductionReport {
         }
         var lines = ["not reproducible: two builds without cache differ, first in the step"]
         for (step, comparison) in steps.prefix(Self.shown) {
-            lines.append("  \(step.metadata.name)")
+            let name = step.metadata.name
+            lines.append("  \(name.prefix(Self.nameLength))\(name.count > Self.nameLength ? "..." : "")")
             lines += Self.lines(comparison).map { "    \($0)" }
         }
         if steps.count > Self.shown { lines.append("  and \(steps.count - Self.shown) more steps") }
