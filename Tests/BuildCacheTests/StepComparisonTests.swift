@@ -136,6 +136,26 @@ struct StepComparisonTests {
         if let first = change.first { #expect(found.first == first) }
     }
 
+    /// A step's name shows variables replaced.
+    @Test func namesShowNoProxy() {
+        var metadata = BuildVertex.Metadata(
+            name: "[1/1] RUN curl -x secret a",
+            instruction: "RUN curl -x $HTTP_PROXY a"
+        )
+        let op = ExecOp(
+            arguments: [],
+            environment: ["HTTP_PROXY=secret", "NO_PROXY=", "A=curl"],
+            workingDirectory: "/",
+            user: ""
+        )
+        let command = BuildVertex(op: .exec(op), inputs: [], metadata: metadata)
+        #expect(StepFacts.name(of: command) == "[1/1] RUN curl -x **** a")
+        metadata.replacedVariables = ["https_proxy=secret", "A=curl"]
+        let copy = BuildVertex(op: .file(FileOp(actions: [], hasBase: false)), inputs: [], metadata: metadata)
+        #expect(StepFacts.name(of: copy) == "[1/1] RUN curl -x **** a")
+        #expect(!"\(StepFacts(copy, inputs: []))".contains("secret"))
+    }
+
     /// Nobody may learn from the history what a proxy's password is, or all of a very long command.
     @Test func whatIsKept() {
         let long = String(repeating: "long ", count: 1000)

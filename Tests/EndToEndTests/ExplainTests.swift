@@ -388,7 +388,7 @@ struct ExplainTests {
             ARG HTTPS_PROXY
             ARG unused=un-used-value
             ARG kept=kept-value-1
-            RUN --mount=type=secret,id=s,env=SECRET --mount=type=secret,id=s,target=/s test -s /s; : $HTTPS_PROXY
+            RUN --mount=type=secret,id=s,env=SECRET --mount=type=secret,id=s,target=/s test -s /s
             COPY f /$kept
             """,
             ["f": "1"]
@@ -396,8 +396,8 @@ struct ExplainTests {
         let secret = context.directory.file("../\(context.directory.path.lastComponent ?? "").secret")
         try replaceFile(secret, Array("se-cret-bytes".utf8))
         let options = [
-            "--secret", "id=s,src=\(secret)", "--build-arg", "HTTP_PROXY=http://u:pass-word-1@127.0.0.1:1",
-            "--build-arg", "HTTPS_PROXY=http://u:pass-word-2@127.0.0.1:1", "--build-arg", "nobody=no-body-asks",
+            "--secret", "id=s,src=\(secret)", "--build-arg", "HTTP_PROXY=http://proxy-name-1:1",
+            "--build-arg", "HTTPS_PROXY=http://proxy-name-2:1", "--build-arg", "nobody=no-body-asks",
         ]
         try await store.build(context, options)
         try await store.build(context, options + ["--build-arg", "kept=kept-value-2"])
@@ -405,8 +405,8 @@ struct ExplainTests {
         let found = try await runScript(
             #"cat "$1"/galley.db* > "$2"; for w in "${@:3}"; do printf '%s %s\n' "$w" "$(grep -ac -e "$w" "$2" || true)"; done"#,
             [
-                store.root.description, context.directory.file("all").description, "se-cret-bytes", "pass-word-1",
-                "pass-word-2", "no-body-asks", "kept-value-1",
+                store.root.description, context.directory.file("all").description, "se-cret-bytes", "proxy-name-1",
+                "proxy-name-2", "no-body-asks", "kept-value-1",
             ]
         )
         let lines = found.split(separator: "\n").map { $0.split(separator: " ") }
