@@ -21,6 +21,22 @@ public struct FileTime: Hashable, Sendable, Comparable {
         clock_gettime(CLOCK_REALTIME, &time)
         return FileTime(seconds: Int64(time.tv_sec), nanoseconds: UInt32(time.tv_nsec))
     }
+
+    /// Nanoseconds since 1970, clamped.
+    public var sinceEpoch: Int64 {
+        let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        if overflow { return seconds < 0 ? .min : .max }
+        let (sum, carried) = whole.addingReportingOverflow(Int64(nanoseconds))
+        return carried ? .max : sum
+    }
+
+    public init(sinceEpoch: Int64) {
+        let (quotient, remainder) = sinceEpoch.quotientAndRemainder(dividingBy: 1_000_000_000)
+        self.init(
+            seconds: remainder < 0 ? quotient - 1 : quotient,
+            nanoseconds: UInt32(remainder < 0 ? remainder + 1_000_000_000 : remainder)
+        )
+    }
 }
 
 public enum FileKind: Sendable, Hashable {

@@ -19,6 +19,29 @@ import Testing
         #expect(try directory.names() == ["a"])
     }
 
+    @Test func diskUsageCountsWhatIsAllocated() throws {
+        try replaceFile(at: directory.fd.raw, "big", [UInt8](repeating: 1, count: 1_000_000))
+        let one = try diskUsage(of: directory.path)
+        #expect(one >= 1_000_000 && one < 1_100_000)
+        // Other names of a file, holes and links to elsewhere are free.
+        try makeHardLink(from: directory.fd.raw, "big", to: directory.fd.raw, "again")
+        let sparse = try open(at: directory.fd.raw, "sparse", [.writeOnly, .create])
+        #expect(ftruncate(sparse.raw, 1 << 30) == 0)
+        try makeSymlink(at: directory.fd.raw, "out", target: "/usr")
+        #expect(try diskUsage(of: directory.path) < one + 20_000)
+        #expect(try diskUsage(of: directory.path.appending("missing")) == 0)
+    }
+
+    @Test func diskUsageGoesToAnyDepth() throws {
+        var current = try open(at: directory.fd.raw, ".", [.directory])
+        for _ in 0..<300 {
+            try makeDirectory(at: current.raw, "a-name-that-makes-paths-long", mode: 0o755)
+            current = try open(at: current.raw, "a-name-that-makes-paths-long", [.directory])
+        }
+        try replaceFile(at: current.raw, "f", [UInt8](repeating: 1, count: 1_000_000))
+        #expect(try diskUsage(of: directory.path) >= 1_000_000)
+    }
+
     @Test func readLimit() throws {
         try directory.write("a", "12345")
         #expect(try readFile(at: directory.fd.raw, "a", limit: 5).count == 5)
