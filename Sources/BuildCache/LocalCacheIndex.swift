@@ -66,7 +66,15 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
 
     /// The result that a record names; one whose data is gone is forgotten.
     func decode(_ id: Int64, _ payload: [UInt8]) throws -> Value? {
-        if let value = try codec.decode(payload) { return value }
+        if let value = try codec.decode(payload) {
+            try database.write { transaction in
+                try transaction.execute(
+                    "UPDATE cache_records SET used = ?, uses = uses + 1 WHERE id = ?",
+                    [.integer(FileTime.now.seconds), .integer(id)]
+                )
+            }
+            return value
+        }
         try database.write { transaction in
             for table in ["cache_keys", "cache_origins"] {
                 try transaction.execute("DELETE FROM \(table) WHERE record = ?", [.integer(id)])
@@ -76,30 +84,12 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
         return nil
     }
 
-    /// The payload of every record. Blocks.
-    public func payloads() throws -> [[UInt8]] {
-        try database.read { transaction in
-            try transaction.query("SELECT payload FROM cache_records").compactMap { $0.blob(0) }
-        }
-    }
-
-    /// Forgets everything and returns how many records there were. Blocks.
-    public func removeAll() throws -> Int {
-        try database.write { transaction in
-            try transaction.execute("DELETE FROM cache_keys")
-            try transaction.execute("DELETE FROM cache_origins")
-            try transaction.execute("DELETE FROM selection_digests")
-            try transaction.execute("DELETE FROM cache_records")
-            return transaction.changes
-        }
-    }
-
     public func record(_ value: Value, of step: RecordedStep, inputs: [Value], key: CacheKey) async throws {
         guard let payload = try codec.encode(value) else { return }
         let made = inputs.map(codec.encodeInput)
         try await blocking {
             try database.write { transaction in
-                let id = try record(payload, transaction)
+                let id = try record(payload, of: step, transaction)
                 let replaced = try transaction.query(
                     "SELECT record FROM cache_keys WHERE key = ? AND record != ?",
                     [.text(key.digest.hex), .integer(id)]
@@ -115,7 +105,11 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
     }
 
     /// The number of the record with this payload, which is made if there is none.
-    private func record(_ payload: [UInt8], _ transaction: MetadataDatabase.Transaction) throws -> Int64 {
+    private func record(
+        _ payload: [UInt8],
+        of step: RecordedStep,
+        _ transaction: MetadataDatabase.Transaction
+    ) throws -> Int64 {
         let digest = Digest.sha256(payload).hex
         let known = try transaction.query(
             "SELECT id FROM cache_records WHERE digest = ? AND payload = ?",
@@ -123,8 +117,11 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
         ).first?.integer(0)
         if let known { return known }
         try transaction.execute(
-            "INSERT INTO cache_records (digest, payload, created) VALUES (?, ?, ?)",
-            [.text(digest), .blob(payload), .integer(FileTime.now.seconds)]
+            """
+            INSERT INTO cache_records (digest, payload, created, used, uses, description)
+            VALUES (?1, ?2, ?3, ?3, 1, ?4)
+            """,
+            [.text(digest), .blob(payload), .integer(FileTime.now.seconds), .text(step.info.name)]
         )
         return transaction.lastInsertedID
     }
@@ -171,6 +168,13 @@ public enum BuildCacheSchema {
             CREATE INDEX cache_origins_record ON cache_origins(record);
             DROP TABLE selection_digests;
             CREATE TABLE selection_digests (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, digest TEXT NOT NULL);
+            """,
+            // Which step made the record, when it was last found (seconds since 1970), how often it was made or found.
+            """
+            ALTER TABLE cache_records ADD COLUMN description TEXT NOT NULL DEFAULT '';
+            ALTER TABLE cache_records ADD COLUMN used INTEGER NOT NULL DEFAULT 0;
+            ALTER TABLE cache_records ADD COLUMN uses INTEGER NOT NULL DEFAULT 1;
+            UPDATE cache_records SET used = created;
             """,
         ]
     )

@@ -23,15 +23,8 @@ public struct CacheMounts: Sendable {
         }
     }
 
-    /// What a prune removed.
-    public struct Removed: Sendable {
-        public var id: String
-        /// Bytes on disk.
-        public var size: Int64
-    }
-
-    private let root: StoreRoot
-    private let path: RawPath
+    let root: StoreRoot
+    let path: RawPath
 
     /// - Parameter directory: where they are instead of the root's own; made when it is not there.
     public init(_ root: StoreRoot, directory: RawPath? = nil) {
@@ -124,12 +117,15 @@ public struct CacheMounts: Sendable {
             let lease = Lease(directory.appending("fs"), lock)
             try withExtendedLifetime(lease) {
                 if try !exists(directory) { try make(directory, mount, fill, cancellation) }
+                if mount.sharing != .shared { try UseCount(lockFile(directory)).increment() }
             }
             // Nobody else could share it under this lock.
             return mount.sharing == .shared ? .beingMade : .lease(lease)
         }
         guard let lock = try lock(directory, shared: mount.sharing == .shared) else { return .busy }
-        return try exists(directory) ? .lease(Lease(directory.appending("fs"), lock)) : .beingMade
+        guard try exists(directory) else { return .beingMade }
+        try UseCount(lockFile(directory)).increment()
+        return .lease(Lease(directory.appending("fs"), lock))
     }
 
     private func exists(_ directory: RawPath) throws -> Bool {
@@ -146,9 +142,11 @@ public struct CacheMounts: Sendable {
         }.sorted()
     }
 
+    func lockFile(_ directory: RawPath) -> RawPath { RawPath(bytes: directory.bytes + Array(".lock".utf8)) }
+
     /// Nil when somebody else has it.
-    private func lock(_ directory: RawPath, shared: Bool) throws -> FileLock? {
-        let file = RawPath(bytes: directory.bytes + Array(".lock".utf8))
+    func lock(_ directory: RawPath, shared: Bool) throws -> FileLock? {
+        let file = lockFile(directory)
         guard let lock = try FileLock(trying: file, shared: shared) else { return nil }
         // Whoever removed the directory may have taken the file away before it was locked here.
         return try statusIfPresent(at: workingDirectory, file)?.inode == lock.inode ? lock : nil
@@ -177,51 +175,5 @@ public struct CacheMounts: Sendable {
             try? removeTree(temporary)
             throw error
         }
-    }
-
-    // MARK: Removing
-
-    /// Removes all directories that nobody uses now.
-    public func removeUnused() throws -> [Removed] {
-        guard try statusIfPresent(at: workingDirectory, path) != nil else { return [] }
-        let handle = try open(path, [.directory])
-        var removed: [Removed] = []
-        for entry in try readDirectory(handle.raw).sorted(by: { $0.name < $1.name }) {
-            let name = entry.name.description
-            guard name.hasSuffix(".lock") else { continue }
-            let directory = path.appending(String(name.dropLast(".lock".count)))
-            guard let held = try lock(directory, shared: false) else { continue }
-            try withExtendedLifetime(held) {
-                if let item = try remove(directory) { removed.append(item) }
-                try removeFile(path.appending(entry.name))
-            }
-        }
-        return removed
-    }
-
-    private func remove(_ directory: RawPath) throws -> Removed? {
-        guard try statusIfPresent(at: workingDirectory, directory) != nil else { return nil }
-        let id = try? readFile(directory.appending("id"), limit: 64 << 10)
-        // A command may have made paths that are too long to follow; it is removed all the same.
-        let size = (try? size(of: directory)) ?? 0
-        // Away in one step: a kill in the middle of the removal leaves nothing that looks whole.
-        let doomed = root.temporaryPath("cache-mount")
-        try renameFile(directory, to: workingDirectory, doomed)
-        try removeTree(doomed)
-        return Removed(id: id.map { String(decoding: $0, as: UTF8.self) } ?? "", size: size)
-    }
-
-    private func size(of directory: RawPath) throws -> Int64 {
-        var total: Int64 = 0
-        var pending = [directory]
-        while let next = pending.popLast() {
-            let handle = try open(next, [.directory, .noFollow])
-            for entry in try readDirectory(handle.raw) {
-                guard let status = try statusIfPresent(at: handle.raw, entry.name) else { continue }
-                total += status.blocks * 512
-                if status.kind == .directory { pending.append(next.appending(entry.name)) }
-            }
-        }
-        return total
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-public import Content
+import BuildDefinition
+import Content
 import LinuxSystem
 import OCI
 
@@ -26,6 +27,7 @@ struct GitMirror: Sendable {
             let lock = try await blocking { try FileLock(trying: directory.appending("\(name).lock")) }
             if let lock {
                 let path = directory.appending("\(name).git")
+                try await blocking { try UseCount(directory.appending("\(name).lock")).increment() }
                 return GitMirror(remote: remote, path: path, root: root, isSHA256: isSHA256, lock: lock)
             }
             try await Task.sleep(for: .milliseconds(50))
@@ -89,7 +91,9 @@ struct GitMirror: Sendable {
         do {
             let format = isSHA256 ? ["--object-format=sha256"] : []
             try await git.run(["init", "--quiet", "--bare", "--template="] + format + [fresh.description])
+            let address = Array(withoutPassword(remote).utf8)
             try await blocking {
+                try replaceFile(fresh.appending(GitMirrors.addressFile), address)
                 try removeTree(path)
                 try renameFile(fresh, to: workingDirectory, path)
             }
@@ -185,18 +189,5 @@ struct GitMirror: Sendable {
             }
             try await git.run(start + arguments)
         }
-    }
-}
-
-/// Removes the repositories that no build uses now; what was fetched is fetched again when it is needed. Blocks.
-public func removeGitMirrors(in root: StoreRoot) throws {
-    let directory = root.path.appending("git")
-    guard let fd = try? open(directory, [.directory]) else { return }
-    for entry in try readDirectory(fd.raw) {
-        let name = entry.name.description
-        guard name.hasSuffix(".git"),
-            let lock = try FileLock(trying: directory.appending(String(name.dropLast(4)) + ".lock"))
-        else { continue }
-        try withExtendedLifetime(lock) { try removeTree(at: fd.raw, entry.name) }
     }
 }

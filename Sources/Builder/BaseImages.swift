@@ -44,6 +44,7 @@ struct BaseImages: ImageResolver {
                 guard let bytes = try store.content.load(image.config) else { continue }
                 let config = try ImageConfig(parsing: bytes)
                 guard platform.accepts(config.platform) else { continue }
+                guard (try? LocalImages(store: store).pinnedConfig(image)) != nil else { return nil }
                 return ResolvedImage(
                     reference: reference,
                     manifest: image.manifest,

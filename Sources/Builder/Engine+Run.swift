@@ -62,7 +62,7 @@ extension Engine {
             _ = try await pull(name, platform: nil, events: events)
         }
         let record = try local.get(name)
-        let config = try local.config(record)
+        let config = try local.pinnedConfig(record)
         let image = StoredImage(
             record.config,
             config,

@@ -101,7 +101,7 @@ extension Engine {
     }
 
     private func presentOne(_ record: ImageRecord, _ events: StepEvents) async throws -> AssembledImage {
-        let config = try local.config(record)
+        let config = try local.pinnedConfig(record)
         _ = try await StoredImage(
             record.config,
             config,

@@ -49,6 +49,8 @@ public final class Engine: Sendable {
     /// Gives an image a further name. An image that had it loses it.
     public func tag(_ source: String, _ target: String) throws {
         var record = try local.get(source)
+        // It may be an image without a name, which a prune takes.
+        for image in [record] + record.variants.map(record.variant) { _ = try local.pinnedConfig(image) }
         let reference = try Reference(target).withDefaultTag
         guard reference.digest == nil else {
             throw BuilderError(.invalidRequest, "\"\(target)\": an image cannot be given a name with a digest")

@@ -12,6 +12,7 @@ public struct EngineSettings: Sendable {
     public var registries: RegistryHosts
     /// Variables of this process that count: those of proxies, and what programs that are started need.
     public var environment: [String: String]
+    public var space = SpaceSettings()
 
     public init(root: RawPath, registries: RegistryHosts = RegistryHosts(), environment: [String: String] = [:]) {
         self.root = root
@@ -51,16 +52,9 @@ public struct EngineSettings: Sendable {
             if error.isNotFound, !required { return false }
             throw BuilderError(.configuration, "cannot read the configuration \(path): \(error.reason)")
         }
-        registries = try Self.registries(String(decoding: bytes, as: UTF8.self), path)
-        return true
-    }
-
-    /// Reads the `[registry."host"]` tables of a configuration in the shape of buildkitd.toml. Tables and keys that
-    /// belong to other parts of buildkitd are passed over, so that one file can serve both.
-    static func registries(_ text: String, _ path: String) throws -> RegistryHosts {
         let table: TOMLTable
         do {
-            table = try TOMLTable(string: text)
+            table = try TOMLTable(string: String(decoding: bytes, as: UTF8.self))
         } catch {
             throw BuilderError(
                 .configuration,
@@ -68,6 +62,14 @@ public struct EngineSettings: Sendable {
                 nextStep: "see the example in docs/configuration.md"
             )
         }
+        registries = try Self.registries(table, path)
+        space = try SpaceSettings(reading: table, path)
+        return true
+    }
+
+    /// Reads the `[registry."host"]` tables of a configuration in the shape of buildkitd.toml. Tables and keys that
+    /// belong to other parts of buildkitd are passed over, so that one file can serve both.
+    private static func registries(_ table: TOMLTable, _ path: String) throws -> RegistryHosts {
         var hosts: [String: RegistryHosts.Host] = [:]
         for (name, value) in table["registry"]?.table ?? TOMLTable() {
             guard let entry = value.table else {

@@ -28,17 +28,6 @@ public struct HistoryLine: Sendable, Hashable {
     public var comment: String
 }
 
-/// What `galley prune` did.
-public struct PruneReport: Sendable, Hashable {
-    public var layers: Int
-    public var blobs: Int
-    public var cacheRecords: Int
-    /// Ids of the cache mounts whose directories were removed.
-    public var cacheMounts: [String] = []
-    /// Bytes that are free now.
-    public var reclaimed: Int64
-}
-
 /// One thing that `galley rmi` did.
 public enum RemovedImage: Sendable, Hashable {
     case untagged(Reference)

@@ -3,6 +3,7 @@
 
 import Content
 import OCI
+import Snapshots
 
 /// Finds images of the local store by what users write: a name, a digest, an id or the start of one.
 struct LocalImages {
@@ -41,6 +42,15 @@ struct LocalImages {
             )
         }
         return record
+    }
+
+    /// The image's config. From now on no prune takes its documents, nor those of its layers that are here, from this
+    /// process.
+    func pinnedConfig(_ record: ImageRecord) throws -> ImageConfig {
+        for digest in [record.config, record.manifest?.digest].compactMap({ $0 }) { _ = try store.content.use(digest) }
+        let config = try config(record)
+        _ = try store.snapshots.use(store.snapshots.snapshots(for: config.diffIDs).compactMap { $0 })
+        return config
     }
 
     func config(_ record: ImageRecord) throws -> ImageConfig {

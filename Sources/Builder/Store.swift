@@ -23,7 +23,7 @@ final class Store: Sendable {
             path: path.appending("galley.db").description,
             schemas: [
                 ImageStore.schema, OverlaySnapshotter.schema, BuildCacheSchema.schema, WebMemory.schema,
-                StepHistory.schema,
+                StepHistory.schema, MeasuredSizes.schema,
             ]
         )
         content = ContentStore(root)
@@ -34,7 +34,7 @@ final class Store: Sendable {
     /// What former builds did.
     var history: StepHistory { StepHistory(database) }
 
-    /// The layers that a cache record names; nil for a damaged record.
+    /// The layers that a cache record names, bottom first; nil for a damaged record.
     static func layers(of payload: [UInt8]) -> [SnapshotID]? {
         guard case .tree(let stack)? = StepValue(payload: payload)?.content else { return nil }
         return stack.present

@@ -20,21 +20,38 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         (try? statusIfPresent(at: workingDirectory, path(of: digest))) != nil
     }
 
+    /// Whether the blob is there, and if so marks it as used now.
     public func containsBlob(_ descriptor: Descriptor) async throws -> Bool {
         try await blocking { [self] in
-            try statusIfPresent(at: workingDirectory, path(of: descriptor.digest))?.size == descriptor.size
+            guard try statusIfPresent(at: workingDirectory, path(of: descriptor.digest))?.size == descriptor.size else {
+                return false
+            }
+            return try use(descriptor.digest)
         }
     }
 
-    /// Stores a small blob; blocks. Nothing happens when it is there already.
+    /// Whether the blob is there, and if so marks it as used now: while this process runs nobody prunes it. Blocks.
+    public func use(_ digest: Digest) throws -> Bool {
+        try keeping {
+            do throws(SystemError) {
+                try setTimes(at: workingDirectory, path(of: digest), FileTime(sinceEpoch: root.useStamp))
+                return true
+            } catch {
+                if error.isNotFound { return false }
+                throw error
+            }
+        }
+    }
+
+    /// Stores a small blob; blocks. One that is there already is marked as used now.
     public func store(_ bytes: [UInt8]) throws -> Digest {
         let digest = Digest.sha256(bytes)
-        if contains(digest) { return digest }
+        if try use(digest) { return digest }
         let temporary = root.temporaryPath("blob")
         do {
             let fd = try open(temporary, [.writeOnly, .create, .exclusive], mode: 0o600)
             try writeBytes(fd.raw, bytes)
-            try renameFile(temporary, to: workingDirectory, path(of: digest))
+            try put(temporary, digest)
         } catch {
             try? removeFile(temporary)
             throw storeError(error)
@@ -105,13 +122,84 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         do { try removeFile(path(of: digest)) } catch { if !error.isNotFound { throw error } }
     }
 
-    /// All sha256 blobs with their sizes in bytes and the time they were stored, in seconds since 1970.
-    public func all() throws -> [(digest: Digest, size: Int64, modified: Int64)] {
-        let directory = try open(root.path.appending("blobs/sha256"), [.directory])
-        return try readDirectory(directory.raw).compactMap { entry in
-            guard let digest = try? Digest("sha256:\(entry.name)") else { return nil }
-            let status = try status(at: directory.raw, entry.name)
-            return (digest, status.size, status.modified.seconds)
+    /// A blob as `all` finds it.
+    public struct Entry: Sendable {
+        public var digest: Digest
+        /// Bytes.
+        public var size: Int64
+        /// Bytes on disk.
+        public var diskSize: Int64
+        /// Nanoseconds since 1970.
+        public var used: Int64
+    }
+
+    /// All blobs. Those that go away meanwhile may be missing.
+    public func all() throws -> [Entry] {
+        var entries: [Entry] = []
+        for algorithm in ["sha256", "sha512"] {
+            let directory = try open(root.path.appending("blobs").appending(RawPath(algorithm)), [.directory])
+            for entry in try readDirectory(directory.raw) {
+                guard let digest = try? Digest("\(algorithm):\(entry.name)"),
+                    let status = try statusIfPresent(at: directory.raw, entry.name)
+                else { continue }
+                entries.append(
+                    Entry(
+                        digest: digest,
+                        size: status.size,
+                        diskSize: status.blocks * 512,
+                        used: status.modified.sinceEpoch
+                    )
+                )
+            }
+        }
+        return entries
+    }
+
+    // MARK: Pruning
+
+    /// Removes those of the blobs that were last used at `horizon` or before (see `StoreRoot.pruneHorizon`), and
+    /// returns them with the bytes that they had on disk.
+    ///
+    /// Others are held up for as long as a few renames take.
+    public func remove(_ digests: [Digest], unusedSince horizon: Int64) throws -> [(digest: Digest, size: Int64)] {
+        var removed: [(digest: Digest, size: Int64)] = []
+        var rest = digests[...]
+        while !rest.isEmpty {
+            var doomed: [RawPath] = []
+            let lock = try FileLock(lockFile)
+            try withExtendedLifetime(lock) {
+                let horizon = try min(horizon, root.pruneHorizon())
+                for digest in rest.prefix(Self.batch) {
+                    guard let status = try statusIfPresent(at: workingDirectory, path(of: digest)),
+                        status.modified.sinceEpoch <= horizon
+                    else { continue }
+                    let away = root.temporaryPath("removed")
+                    try renameFile(path(of: digest), to: workingDirectory, away)
+                    doomed.append(away)
+                    removed.append((digest, status.blocks * 512))
+                }
+            }
+            rest = rest.dropFirst(Self.batch)
+            for path in doomed { try removeFile(path) }
+        }
+        return removed
+    }
+
+    private static let batch = 64
+
+    private var lockFile: RawPath { root.path.appending("blobs.lock") }
+
+    /// Runs `body` while nobody prunes.
+    private func keeping<R>(_ body: () throws -> R) throws -> R {
+        let lock = try FileLock(lockFile, shared: true)
+        return try withExtendedLifetime(lock, body)
+    }
+
+    /// Gives a finished file its name, marked as used now.
+    private func put(_ file: RawPath, _ digest: Digest) throws {
+        try keeping {
+            try setTimes(at: workingDirectory, file, FileTime(sinceEpoch: root.useStamp))
+            try renameFile(file, to: workingDirectory, path(of: digest))
         }
     }
 
@@ -157,7 +245,7 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         let found = blob.hasher
         if let expected { try verify(found, expected) }
         let descriptor = expected ?? Descriptor(mediaType: mediaType, digest: found.finalize(), size: found.count)
-        try renameFile(blob.path, to: workingDirectory, path(of: descriptor.digest))
+        try put(blob.path, descriptor.digest)
         return descriptor
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import LinuxSystem
 public import OCI
 
 /// A tag of the local store.
@@ -93,6 +94,11 @@ public struct ImageStore: Sendable {
                 config TEXT NOT NULL, manifest TEXT, manifest_type TEXT, manifest_size INTEGER, size INTEGER NOT NULL,
                 PRIMARY KEY (name, platform)) WITHOUT ROWID;
             """,
+            """
+            CREATE TABLE released_images (
+                id INTEGER PRIMARY KEY, config TEXT NOT NULL, manifest TEXT, repository_digest TEXT,
+                released INTEGER NOT NULL);
+            """,
         ]
     )
 
@@ -115,6 +121,7 @@ public struct ImageStore: Sendable {
 
     private static func set(_ record: ImageRecord, _ transaction: MetadataDatabase.Transaction) throws {
         let name = record.reference.withDefaultTag.description
+        try release(name, unless: record.config, transaction)
         // Replacing the row takes its variants with it.
         try transaction.execute(
             "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -180,11 +187,67 @@ public struct ImageStore: Sendable {
     /// Removes a tag and says whether it was there.
     public func remove(_ reference: Reference) throws -> Bool {
         try database.write { transaction in
+            try Self.remove(reference.withDefaultTag.description, transaction)
+        }
+    }
+
+    private static func remove(_ name: String, _ transaction: MetadataDatabase.Transaction) throws -> Bool {
+        try release(name, unless: nil, transaction)
+        try transaction.execute("DELETE FROM images WHERE name = ?", [.text(name)])
+        return transaction.changes > 0
+    }
+
+    // MARK: Pruning
+
+    /// What had a name until a moment ago: somebody who read the name before may still be at work with it.
+    public struct Released: Sendable {
+        public var config: Digest
+        public var documents: [Digest]
+    }
+
+    /// Images that lost a name after `horizon` (nanoseconds since 1970); those that lost it before are forgotten.
+    public func released(after horizon: Int64) throws -> [Released] {
+        try database.write { transaction in
+            try transaction.execute("DELETE FROM released_images WHERE released <= ?", [.integer(horizon)])
+            return try transaction.query("SELECT config, manifest, repository_digest FROM released_images")
+                .compactMap { row in
+                    guard let config = row.text(0).flatMap({ try? Digest($0) }) else { return nil }
+                    let documents = [row.text(1), row.text(2)].compactMap { $0.flatMap { try? Digest($0) } }
+                    return Released(config: config, documents: documents)
+                }
+        }
+    }
+
+    /// Removes a name that no user gave, unless it was set after `horizon` (nanoseconds since 1970), is one that a user
+    /// gave by now, or stands for something else.
+    public func removeImplicit(_ record: ImageRecord, setBefore horizon: Int64) throws -> Bool {
+        try database.write { transaction in
+            let name = record.reference.withDefaultTag.description
+            let isSame = try !transaction.query(
+                "SELECT 1 FROM images WHERE name = ? AND config = ? AND implicit = 1 AND updated * 1000000000 <= ?",
+                [.text(name), .text(record.config.description), .integer(horizon)]
+            ).isEmpty
+            return try isSame && Self.remove(name, transaction)
+        }
+    }
+
+    private static func release(
+        _ name: String,
+        unless config: Digest?,
+        _ transaction: MetadataDatabase.Transaction
+    ) throws {
+        let arguments: [SQLValue] = [
+            .integer(FileTime.now.sinceEpoch), .text(name), .text(config?.description ?? ""),
+        ]
+        for table in ["images", "image_variants"] {
+            let digest = table == "images" ? "repository_digest" : "NULL"
             try transaction.execute(
-                "DELETE FROM images WHERE name = ?",
-                [.text(reference.withDefaultTag.description)]
+                """
+                INSERT INTO released_images (config, manifest, repository_digest, released)
+                SELECT config, manifest, \(digest), ?1 FROM \(table) WHERE name = ?2 AND config != ?3
+                """,
+                arguments
             )
-            return transaction.changes > 0
         }
     }
 
@@ -213,6 +276,20 @@ public struct ImageStore: Sendable {
                 guard let digest = row.text(0), let type = row.text(1), let size = row.integer(2) else { return nil }
                 return Descriptor(mediaType: MediaType(type), digest: try Digest(digest), size: size)
             }
+        }
+    }
+
+    /// The digests of the blobs known to carry layers, by diffID.
+    public func allLayerBlobs() throws -> [DiffID: [Digest]] {
+        try database.read { transaction in
+            var result: [DiffID: [Digest]] = [:]
+            for row in try transaction.query("SELECT diff_id, digest FROM layer_blobs ORDER BY diff_id, digest") {
+                guard let diffID = row.text(0).flatMap({ try? Digest($0) }),
+                    let digest = row.text(1).flatMap({ try? Digest($0) })
+                else { continue }
+                result[DiffID(diffID), default: []].append(digest)
+            }
+            return result
         }
     }
 

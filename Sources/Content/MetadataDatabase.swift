@@ -91,6 +91,24 @@ public final class MetadataDatabase: Sendable {
         }
     }
 
+    /// Bytes of the file that hold nothing.
+    public func unusedBytes() throws -> Int64 {
+        try read { transaction in
+            let pages = try transaction.query("PRAGMA freelist_count").first?.integer(0) ?? 0
+            return try pages * (transaction.query("PRAGMA page_size").first?.integer(0) ?? 0)
+        }
+    }
+
+    /// Gives the bytes that hold nothing back to the disk. Writes of other processes wait meanwhile.
+    public func compact() throws {
+        try translating {
+            try queue.writeWithoutTransaction { database in
+                try database.execute(sql: "VACUUM")
+                try database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
+            }
+        }
+    }
+
     /// Statements inside `read` or `write`. Must not leave the closure.
     public struct Transaction {
         let database: Database

@@ -14,6 +14,8 @@ public final class StoreRoot: Sendable {
     public let temporary: RawPath
     private let owner: RawPath
     private let lock: FileLock
+    /// When this process began to use the root: nanoseconds since 1970.
+    private let started: Int64
     private let names = Monitor(0)
 
     /// Makes what is missing and removes what dead processes left.
@@ -28,6 +30,8 @@ public final class StoreRoot: Sendable {
         }
         do {
             (owner, lock) = try Self.claimOwner(path.appending("tmp"))
+            let file = path.appending("tmp").appending(owner).appendingSuffix(".lock")
+            started = try status(at: workingDirectory, file).modified.sinceEpoch
             temporary = path.appending("tmp").appending(owner)
             try makeDirectory(temporary, mode: 0o700)
         } catch let error as SystemError {
@@ -60,7 +64,14 @@ public final class StoreRoot: Sendable {
         return path
     }
 
-    /// When the longest running of the other processes that use the root began: seconds since 1970, nil if there is none.
+    /// What is used now is marked with this: nanoseconds since 1970, never before this process's own beginning, which
+    /// others go by, even when the clock was set back since.
+    public var useStamp: Int64 { max(FileTime.now.sinceEpoch, started) }
+
+    /// When the longest running of the other processes that use the root began: nanoseconds since 1970, nil if there is
+    /// none.
+    ///
+    /// A process that is not seen here marks what it uses with a later stamp than this moment.
     public func oldestLiveOwner() throws -> Int64? {
         let tmp = path.appending("tmp")
         let directory = try open(tmp, [.directory])
@@ -69,10 +80,28 @@ public final class StoreRoot: Sendable {
             let name = entry.name.description
             guard name.hasSuffix(".lock"), name != "\(owner).lock" else { continue }
             guard let status = try statusIfPresent(at: directory.raw, entry.name) else { continue }
-            guard try FileLock(trying: tmp.appending(entry.name)) == nil else { continue }
-            oldest = min(oldest ?? .max, status.modified.seconds)
+            if let held = try FileLock(trying: tmp.appending(entry.name)) {
+                // One that ended just now took its file away; trying the lock made it again.
+                try withExtendedLifetime(held) {
+                    let tree = RawPath(String(name.dropLast(".lock".count)))
+                    guard try statusIfPresent(at: directory.raw, tree) == nil,
+                        try statusIfPresent(at: directory.raw, entry.name)?.inode == held.inode
+                    else { return }
+                    try? removeFile(tmp.appending(entry.name))
+                }
+                continue
+            }
+            oldest = min(oldest ?? .max, status.modified.sinceEpoch)
         }
         return oldest
+    }
+
+    /// The last moment of which it is sure that nobody needs what was last used then: nanoseconds since 1970.
+    ///
+    /// Read it before anything that says what is needed.
+    public func pruneHorizon() throws -> Int64 {
+        let now = FileTime.now.sinceEpoch
+        return min(try oldestLiveOwner() ?? .max, now) - 1
     }
 
     private static func unusable(_ path: RawPath, _ error: SystemError) -> ContentError {
@@ -110,6 +139,9 @@ public final class StoreRoot: Sendable {
             guard name.hasSuffix(".lock"), name != "\(owner).lock" else { continue }
             guard let held = try? FileLock(trying: tmp.appending(entry.name)) else { continue }
             withExtendedLifetime(held) {
+                // Another one may have taken the name since it was opened.
+                let current = try? statusIfPresent(at: directory.raw, entry.name)
+                guard let current, current.inode == held.inode else { return }
                 // A tree that cannot be removed (files of subordinate users) keeps its lock file, for a later try.
                 let tree = tmp.appending(String(name.dropLast(5)))
                 guard (try? removeTree(tree)) != nil else { return }

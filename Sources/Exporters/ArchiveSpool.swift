@@ -26,7 +26,8 @@ final class ArchiveSpool {
 
     init(_ content: ContentStore) { self.content = content }
 
-    deinit { for digest in made { try? content.remove(digest) } }
+    // What another process may use by now is left for a prune.
+    deinit { _ = try? content.remove(Array(made), unusedSince: .max) }
 
     /// Keeps the blob for good.
     func claim(_ digest: Digest) { made.remove(digest) }

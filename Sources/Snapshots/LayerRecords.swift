@@ -81,42 +81,41 @@ extension OverlaySnapshotter {
         }
     }
 
-    /// Every layer with the time it was last used (seconds since 1970) and its chainIDs' number.
-    public func all() throws -> [(id: SnapshotID, used: Int64, size: Int64?)] {
-        try database.read { transaction in
-            try transaction.query("SELECT id, used, size FROM snapshots ORDER BY id").compactMap { row in
-                guard let id = row.integer(0), let used = row.integer(1) else { return nil }
-                return (SnapshotID(id), used, row.integer(2))
-            }
-        }
-    }
-
-    /// Removes layers that were not used since `used` (seconds since 1970), and what names them.
+    /// Removes layers that were not used since `used` (nanoseconds since 1970), and what names them.
     ///
     /// Their directories are renamed away inside the transaction and deleted after it.
     public func remove(_ ids: [SnapshotID], unusedSince used: Int64) throws -> [SnapshotID] {
         var doomed: [RawPath] = []
         let removed = try database.write { transaction in
-            var removed: [SnapshotID] = []
-            for id in ids {
-                try transaction.execute(
-                    "DELETE FROM snapshots WHERE id = ? AND used <= ?",
-                    [.integer(id.rawValue), .integer(used)]
-                )
-                guard transaction.changes == 1 else { continue }
-                try transaction.execute("DELETE FROM chains WHERE snapshot = ?", [.integer(id.rawValue)])
-                let away = root.temporaryPath("removed")
-                do throws(SystemError) {
-                    try renameFile(snapshotsPath.appending("\(id)"), to: workingDirectory, away)
-                    doomed.append(away)
-                } catch {
-                    if !error.isNotFound { throw error }
-                }
-                removed.append(id)
-            }
-            return removed
+            try take(ids, unusedSince: used, transaction, &doomed)
         }
         for path in doomed { try removeTree(path) }
+        return removed
+    }
+
+    func take(
+        _ ids: some Sequence<SnapshotID>,
+        unusedSince used: Int64,
+        _ transaction: MetadataDatabase.Transaction,
+        _ doomed: inout [RawPath]
+    ) throws -> [SnapshotID] {
+        var removed: [SnapshotID] = []
+        for id in ids {
+            try transaction.execute(
+                "DELETE FROM snapshots WHERE id = ? AND used <= ?",
+                [.integer(id.rawValue), .integer(used)]
+            )
+            guard transaction.changes == 1 else { continue }
+            try transaction.execute("DELETE FROM chains WHERE snapshot = ?", [.integer(id.rawValue)])
+            let away = root.temporaryPath("removed")
+            do throws(SystemError) {
+                try renameFile(snapshotsPath.appending("\(id)"), to: workingDirectory, away)
+                doomed.append(away)
+            } catch {
+                if !error.isNotFound { throw error }
+            }
+            removed.append(id)
+        }
         return removed
     }
 }

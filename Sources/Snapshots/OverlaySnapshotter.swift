@@ -30,12 +30,20 @@ public final class OverlaySnapshotter: Snapshotter {
             ALTER TABLE snapshots ADD COLUMN origin TEXT;
             CREATE INDEX snapshots_twin ON snapshots(twin);
             """,
+            // The last use in nanoseconds since 1970; bytes on disk, once measured; how many processes used it.
+            """
+            ALTER TABLE snapshots ADD COLUMN disk INTEGER;
+            ALTER TABLE snapshots ADD COLUMN uses INTEGER NOT NULL DEFAULT 1;
+            UPDATE snapshots SET used = used * 1000000000;
+            """,
         ]
     )
 
     let root: StoreRoot
     let database: MetadataDatabase
     public let flavour: OverlayFlavour
+    /// What this process did.
+    let counted = Monitor((used: Set<SnapshotID>(), made: 0))
     /// False makes every mount go through mount(2), as kernels before 6.5 need.
     private let usesDetachedMounts: Bool
 
@@ -203,10 +211,9 @@ public final class OverlaySnapshotter: Snapshotter {
     public func publish(_ pending: PendingSnapshot) throws -> SnapshotID {
         do {
             let id = try database.write { transaction in
-                let now = FileTime.now.seconds
                 try transaction.execute(
                     "INSERT INTO snapshots (created, used) VALUES (?, ?)",
-                    [.integer(now), .integer(now)]
+                    [.integer(FileTime.now.seconds), .integer(root.useStamp)]
                 )
                 let id = SnapshotID(transaction.lastInsertedID)
                 let directory = snapshotsPath.appending("\(id)")
@@ -217,6 +224,10 @@ public final class OverlaySnapshotter: Snapshotter {
                 return id
             }
             pending.discard()
+            counted.withLock { counted in
+                counted.used.insert(id)
+                counted.made += 1
+            }
             return id
         } catch let error as SystemError where error.isDiskFull {
             throw diskFull
@@ -237,10 +248,19 @@ public final class OverlaySnapshotter: Snapshotter {
         for id in layers {
             guard try statusIfPresent(at: workingDirectory, path(of: id))?.kind == .directory else { return false }
         }
+        // A build goes over the same layers many times: that is one use.
+        let fresh = counted.withLock { counted in
+            let fresh = layers.filter { !counted.used.contains($0) }
+            counted.used.formUnion(fresh)
+            return fresh.map(\.description).joined(separator: ",")
+        }
         return try database.write { transaction in
+            if !fresh.isEmpty {
+                try transaction.execute("UPDATE snapshots SET uses = uses + 1 WHERE id IN (\(fresh))")
+            }
             try transaction.execute(
                 "UPDATE snapshots SET used = ? WHERE id IN (\(list))",
-                [.integer(FileTime.now.seconds)]
+                [.integer(root.useStamp)]
             )
             return transaction.changes == Set(layers).count
         }

@@ -180,6 +180,7 @@ struct BuildCommand: EngineCommand {
                 "reproducible: both builds gave \(both.isImage ? "the image" : "files with the digest") \(both.digest)\n"
             if writesToStandardOutput { writeError(line) } else { try writeOutput(line) }
         }
+        await engine.applySpacePolicy()
         return 0
     }
 

@@ -45,7 +45,7 @@ private func plainFlags(_ arguments: ArraySlice<String>, stopsAtPositional: Bool
     let flags: Set<String> = [
         "--all", "--check", "--debug", "--digests", "--force", "--force-rm", "--human", "--interactive", "--load",
         "--no-cache",
-        "--no-trunc", "--password-stdin", "--pull", "--push", "--quiet", "--rm", "--tty",
+        "--no-trunc", "--password-stdin", "--pull", "--push", "--quiet", "--rm", "--tty", "--verbose",
     ]
     var result: [String] = []
     var rest = arguments

@@ -15,8 +15,8 @@ struct GalleyCommand: ParsableCommand {
             BuildCommand.self, WhyCommand.self, RunCommand.self, ImagesCommand.self, TagCommand.self,
             RemoveCommand.self,
             InspectCommand.self, HistoryCommand.self, PullCommand.self, PushCommand.self, SaveCommand.self,
-            LoadCommand.self, LoginCommand.self, LogoutCommand.self, PruneCommand.self, VersionCommand.self,
-            CompletionCommand.self,
+            LoadCommand.self, LoginCommand.self, LogoutCommand.self, DuCommand.self, PruneCommand.self,
+            VersionCommand.self, CompletionCommand.self,
         ]
     )
 }

@@ -52,9 +52,14 @@ func shownAge(_ created: String?, now: Int64) -> String {
 /// A moment in local time, as Go prints it: `2024-01-02 03:04:05 +0000 UTC`.
 func shownTime(_ created: String?) -> String {
     guard let created, let seconds = secondsSince1970(created) else { return "N/A" }
+    return shownTime(seconds)
+}
+
+/// As above, of seconds since 1970.
+func shownTime(_ seconds: Int64) -> String {
     var moment = time_t(seconds)
     var parts = tm()
-    guard localtime_r(&moment, &parts) != nil else { return created }
+    guard localtime_r(&moment, &parts) != nil else { return "N/A" }
     var buffer = [CChar](repeating: 0, count: 64)
     let count = strftime(&buffer, buffer.count, "%Y-%m-%d %H:%M:%S %z %Z", &parts)
     return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)

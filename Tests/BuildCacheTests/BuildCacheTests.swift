@@ -38,7 +38,10 @@ struct NoClaims: StepClaims {
     }
 
     private static func open(_ scratch: ScratchDirectory) throws -> MetadataDatabase {
-        try MetadataDatabase(path: scratch.file("galley.db").description, schemas: [BuildCacheSchema.schema])
+        try MetadataDatabase(
+            path: scratch.file("galley.db").description,
+            schemas: [BuildCacheSchema.schema, WebMemory.schema]
+        )
     }
 
     private func index(_ database: MetadataDatabase? = nil) -> LocalCacheIndex<TextValue> {
@@ -152,6 +155,49 @@ struct NoClaims: StepClaims {
         #expect(try await former("make").map(\.result) == [nil])
         #expect(try await former("make").isEmpty)
         #expect(try rows("cache_origins") == 1)
+    }
+
+    @Test func theCatalogueTellsWhatMadeARecordAndRemovesItsKeys() async throws {
+        let index = index()
+        let catalogue = CacheCatalogue(database)
+        try await record("x", "a", "b", from: ["in"])
+        try await record("y", "c", from: ["other"])
+        for _ in 0..<3 { #expect(try await index.lookup(key("b")) != nil) }
+        let records = try catalogue.records()
+        #expect(records.map { String(decoding: $0.payload, as: UTF8.self) } == ["x", "y"])
+        #expect(records.map(\.uses) == [4, 1])
+        #expect(records.map(\.description) == ["[1/1] RUN make", "[1/1] RUN make"])
+        #expect(records.allSatisfy { $0.used >= $0.created })
+        #expect(try catalogue.remove([records[0].id, 999]) == 1)
+        #expect(try await index.lookup(key("a")) == nil)
+        #expect(try rows("cache_keys") == 1)
+        #expect(try rows("cache_origins") == 1)
+        #expect(try await index.lookup(key("c")) != nil)
+    }
+
+    @Test func memoriesAreListedAndForgotten() throws {
+        let catalogue = CacheCatalogue(database)
+        #expect(try catalogue.memories().isEmpty)
+        let print = FileFingerprint(
+            device: 1,
+            inode: 2,
+            size: 3,
+            modifiedSeconds: 4,
+            modifiedNanoseconds: 5,
+            changedSeconds: 6,
+            changedNanoseconds: 7
+        )
+        try FileDigestMemory(database).save("/some/where", [print: .sha256("x")])
+        try SelectionDigestMemory(database).save(.sha256("k"), .sha256("d"))
+        let memories = try catalogue.memories()
+        #expect(memories.count == 2)
+        #expect(memories.allSatisfy { $0.size > 80 })
+        guard case .directory("/some/where") = memories[0].kind, case .selections = memories[1].kind else {
+            throw ProgramFailure(description: "\(memories)")
+        }
+        for memory in memories { try catalogue.forget(memory.kind) }
+        #expect(try catalogue.memories().isEmpty)
+        #expect(try FileDigestMemory(database).load("/some/where").isEmpty)
     }
 
     @Test func dropsWhatIsGone() async throws {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import BuildCache
 import BuildDefinition
 import Content
 import GalleyTesting
@@ -116,15 +117,39 @@ import Testing
             try replaceFile(free.directory.appending("data"), [UInt8](repeating: 1, count: 10_000))
             withExtendedLifetime(free) {}
         }
-        let removed = try caches.removeUnused()
-        #expect(removed.map(\.id) == ["free\nwith odd characters"])
+        let all = try caches.all(MeasuredSizes(kitchen.database))
+        #expect(Set(all.map(\.purpose)) == ["used", "free\nwith odd characters"])
+        #expect(all.filter(\.isInUse).map(\.purpose) == ["used"])
+        let removed = try caches.remove(all.map(\.name))
+        #expect(removed.map(\.name) == all.filter { !$0.isInUse }.map(\.name))
         #expect(removed.allSatisfy { $0.size >= 10_000 })
         #expect(try statusIfPresent(at: workingDirectory, used.directory) != nil)
+        #expect(try caches.all(MeasuredSizes(kitchen.database)).map(\.purpose) == ["used"])
         withExtendedLifetime(used) {}
         #expect(try await lease("used").directory == used.directory)
     }
 
-    @Test func nothingToPrune() throws { #expect(try caches.removeUnused().isEmpty) }
+    @Test func sizesAreMeasuredAgainAfterEachUse() async throws {
+        let sizes = MeasuredSizes(kitchen.database)
+        func fill(_ name: String, _ count: Int) async throws {
+            let lease = try await lease()
+            try replaceFile(lease.directory.appending(RawPath(name)), [UInt8](repeating: 1, count: count))
+            withExtendedLifetime(lease) {}
+        }
+        try await fill("a", 100_000)
+        let first = try #require(try caches.all(sizes).first)
+        #expect(first.size >= 100_000 && !first.isInUse)
+        // Nobody changes one without using it: the second look costs nothing.
+        try removeTree(kitchen.root.path.appending(RawPath(first.name)).appending("fs/a"))
+        #expect(try caches.all(sizes).first == first)
+        try await fill("b", 200_000)
+        let second = try #require(try caches.all(sizes).first)
+        #expect(second.size >= 200_000 && second.size < 300_000)
+        #expect(second.uses > first.uses)
+        #expect(try #require(second.used) > #require(first.used))
+    }
+
+    @Test func nothingToPrune() throws { #expect(try caches.all(MeasuredSizes(kitchen.database)).isEmpty) }
 }
 
 /// Cache mounts of commands.

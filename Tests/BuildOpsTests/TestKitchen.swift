@@ -34,7 +34,7 @@ final class TestKitchen: SolverEventSink {
         root = try StoreRoot(scratch.file("store"))
         database = try MetadataDatabase(
             path: scratch.file("store/galley.db").description,
-            schemas: [OverlaySnapshotter.schema, BuildCacheSchema.schema]
+            schemas: [OverlaySnapshotter.schema, BuildCacheSchema.schema, MeasuredSizes.schema]
         )
         snapshots = OverlaySnapshotter(root, database)
     }

@@ -27,6 +27,30 @@ struct ContentStoreTests {
         Descriptor(mediaType: .ociLayer, digest: .sha256(bytes), size: size ?? Int64(bytes.count))
     }
 
+    @Test func pruningLeavesWhatWasUsedSince() throws {
+        let old = try content.store([1])
+        let used = try content.store([2])
+        let stored = try content.store([3])
+        let horizon = try root.pruneHorizon()
+        #expect(try content.use(used))
+        #expect(try content.store([3]) == stored)
+        #expect(try content.remove([old, used, stored, .sha256("none")], unusedSince: horizon).map(\.digest) == [old])
+        #expect(try !content.use(old))
+        #expect(try Set(content.all().map(\.digest)) == [used, stored])
+        #expect(try content.remove([used, stored], unusedSince: root.pruneHorizon()).map(\.size) == [4096, 4096])
+        #expect(try leftovers() == 0)
+    }
+
+    @Test func pruningLeavesWhatAnotherProcessMayUse() throws {
+        let digest = try content.store([1])
+        let other = try StoreRoot(root.path)
+        #expect(try ContentStore(other).use(digest))
+        #expect(try content.remove([digest], unusedSince: .max).isEmpty)
+        other.close()
+        #expect(try content.remove([digest], unusedSince: .max).map(\.digest) == [digest])
+        withExtendedLifetime(other) {}
+    }
+
     @Test func storesAndLoadsSmallBlobs() throws {
         let digest = try content.store([1, 2, 3])
         #expect(try content.store([1, 2, 3]) == digest)

@@ -35,6 +35,26 @@ struct StoreRootTests {
         withExtendedLifetime((alive, other)) {}
     }
 
+    @Test func theHorizonLiesBeforeAllThatLives() throws {
+        let root = try StoreRoot(scratch.file("store"))
+        #expect(try root.oldestLiveOwner() == nil)
+        let before = root.useStamp
+        #expect(try root.pruneHorizon() >= before)
+        let other = try StoreRoot(scratch.file("store"))
+        let horizon = try root.pruneHorizon()
+        #expect(horizon < other.useStamp && horizon < root.useStamp)
+        #expect(try root.pruneHorizon() == horizon)
+        // The clock is set back while it runs: what it uses is still later than its own beginning.
+        try scratch.shell("touch -d '2 hours' store/tmp/*.lock")
+        let late = try StoreRoot(scratch.file("store"))
+        #expect(try late.pruneHorizon() < late.useStamp)
+        other.close()
+        root.close()
+        #expect(try late.oldestLiveOwner() == nil)
+        #expect(try names("store/tmp").count == 2)
+        withExtendedLifetime((root, other, late)) {}
+    }
+
     @Test func temporaryPathsAreNeverTheSame() throws {
         let root = try StoreRoot(scratch.file("store"))
         #expect(Set((0..<100).map { _ in root.temporaryPath("x") }).count == 100)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import Content
 import GalleyTesting
 import LinuxSystem
 import OCI
@@ -13,6 +14,60 @@ struct OverlaySnapshotterTests {
         let pending = try store.snapshots.begin()
         try replaceFile(at: pending.directory.raw, RawPath(name), Array(content.utf8))
         return try store.snapshots.publish(pending)
+    }
+
+    @Test func sizesAreMeasuredOnceAndCountLinksOnce() throws {
+        let store = try TestStore()
+        let pending = try store.snapshots.begin()
+        try replaceFile(at: pending.directory.raw, "f", [UInt8](repeating: 1, count: 100_000))
+        try makeHardLink(from: pending.directory.raw, "f", to: pending.directory.raw, "g")
+        let id = try store.snapshots.publish(pending)
+        #expect(try store.snapshots.all().map(\.disk) == [nil])
+        try store.snapshots.measure()
+        let size = try #require(try store.snapshots.all().first?.disk)
+        #expect(size >= 100_000 && size < 150_000)
+        #expect(try store.snapshots.measuredTotal() == size)
+        #expect(store.snapshots.madeCount == 1)
+        try removeTree(store.root.path.appending("snapshots/\(id)/fs/f"))
+        try store.snapshots.measure()
+        #expect(try store.snapshots.all().map(\.disk) == [size])
+    }
+
+    @Test func aPruneLeavesWhatOthersUse() throws {
+        let store = try TestStore()
+        let other = try TestStore(in: store.scratch)
+        let old = try layer(store, "a", "1")
+        let found = try layer(store, "b", "2")
+        let horizon = try store.root.pruneHorizon()
+        // The other one began before: all that was made since may be its own.
+        #expect(try store.snapshots.removeUnused([old, found], before: .max) == [])
+        other.root.close()
+        #expect(try store.snapshots.use([found]))
+        let now = try store.root.pruneHorizon()
+        #expect(try store.snapshots.removeUnused([old, found], before: horizon) == [])
+        #expect(try store.snapshots.removeUnused([old, found], before: now) == [old, found])
+        #expect(try !store.snapshots.use([found]))
+        #expect(try store.leftovers() == [])
+        withExtendedLifetime(other) {}
+    }
+
+    @Test func usesAreCountedOnceAProcess() throws {
+        let store = try TestStore()
+        let id = try layer(store, "a", "1")
+        for _ in 0..<5 { #expect(try store.snapshots.use([id])) }
+        #expect(try store.snapshots.all().map(\.uses) == [1])
+        let other = try TestStore(in: store.scratch)
+        for _ in 0..<5 { #expect(try other.snapshots.use([id])) }
+        #expect(try store.snapshots.all().map(\.uses) == [2])
+    }
+
+    @Test func stampsOfTheFutureArePutRight() throws {
+        let store = try TestStore()
+        let id = try layer(store, "a", "1")
+        try store.database.write { try $0.execute("UPDATE snapshots SET used = used + 3600000000000", []) }
+        #expect(try store.snapshots.removeUnused([id], before: store.root.pruneHorizon()) == [])
+        try store.snapshots.clampStamps(to: store.root.pruneHorizon())
+        #expect(try store.snapshots.removeUnused([id], before: store.root.pruneHorizon()) == [id])
     }
 
     @Test(arguments: [true, false])

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildCache
+import BuildOps
+import Content
+import LinuxSystem
+import OCI
+import Snapshots
+
+/// What a prune did.
+public struct PruneReport: Sendable, Hashable {
+    /// What is gone, in the order in which it went.
+    public var removed: [UsageRecord] = []
+    public var layers = 0
+    public var blobs = 0
+    public var cacheRecords = 0
+    /// Ids of the cache mounts whose directories were removed.
+    public var cacheMounts: [String] = []
+    /// Bytes of the disk that are free now.
+    public var reclaimed: Int64 = 0
+}
+
+/// Removes what was chosen. Blocks.
+///
+/// First what leads to data, then the data: whoever is killed in between, or comes in between, finds too little and
+/// makes it again, never something that is half there. What another process took into use since the survey stays.
+struct Pruning {
+    private let store: Store
+    private let survey: StoreSurvey
+    private var report = PruneReport()
+
+    init(_ store: Store, _ survey: StoreSurvey) {
+        self.store = store
+        self.survey = survey
+    }
+
+    mutating func remove(_ chosen: [Int]) throws -> PruneReport {
+        var layers: [SnapshotID] = []
+        var mounts: [String] = []
+        var mirrors: [String] = []
+        var blobs: [Digest] = []
+        var records: [String: UsageRecord] = [:]
+        for index in chosen {
+            let record = survey.records[index]
+            switch survey.things[index] {
+            case .layer(let id): layers.append(id)
+            case .cacheMount(let name): mounts.append(name)
+            case .gitMirror(let name): mirrors.append(name)
+            case .blob(let digest): blobs.append(digest)
+            case .memory(let kind):
+                try CacheCatalogue(store.database).forget(kind)
+                report.removed.append(record)
+            case .database: break
+            }
+            records[record.id] = record
+        }
+        try removeLayers(layers, records)
+        for (digest, size) in try store.content.remove(blobs, unusedSince: survey.horizon) {
+            note(records[digest.description], size)
+            report.blobs += 1
+        }
+        let sizes = MeasuredSizes(store.database)
+        for (name, size) in try CacheMounts(store.root).remove(mounts) {
+            let record = records[String(name.dropFirst("cache-mounts/".count))]
+            note(record, size)
+            report.cacheMounts.append(String(record?.description.dropFirst("cache mount ".count) ?? ""))
+        }
+        for (name, size) in try GitMirrors(store.root).remove(mirrors) {
+            note(records[String(name.dropFirst("git/".count))], size)
+        }
+        try sizes.forget(mounts + mirrors)
+        return report
+    }
+
+    private mutating func note(_ record: UsageRecord?, _ size: Int64) {
+        report.reclaimed += size
+        guard var record else { return }
+        record.size = size
+        report.removed.append(record)
+    }
+
+    private mutating func removeLayers(_ ids: [SnapshotID], _ records: [String: UsageRecord]) throws {
+        if ids.isEmpty { return }
+        let doomed = Set(ids)
+        let results = survey.results.filter { result in
+            Store.layers(of: result.payload)?.contains { doomed.contains($0) } ?? true
+        }
+        report.cacheRecords += try CacheCatalogue(store.database).remove(results.map(\.id))
+        for image in survey.unnamed where !image.layers.isDisjoint(with: doomed) {
+            _ = try store.images.removeImplicit(image.record, setBefore: survey.horizon)
+        }
+        let removed = try store.snapshots.removeUnused(ids, before: survey.horizon)
+        report.layers += removed.count
+        let gone = Set(removed)
+        // An archive goes with the last of the layers that it carries.
+        var archives: [SnapshotID: [Digest]] = [:]
+        for (digest, carried) in survey.archives where gone.isSuperset(of: carried) {
+            archives[carried[0], default: []].append(digest)
+        }
+        let freed = Dictionary(
+            try store.content.remove(archives.values.flatMap { $0 }, unusedSince: survey.horizon),
+            uniquingKeysWith: { first, _ in first }
+        )
+        report.blobs += freed.count
+        for id in removed {
+            let record = records[id.description]
+            let blobs = archives[id, default: []].reduce(0) { $0 + (freed[$1] ?? 0) }
+            note(record, (survey.trees[id] ?? 0) + blobs)
+        }
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import BuildCache
+import Content
+import LinuxSystem
+import Snapshots
+
+/// The automatic policy. Blocks.
+struct SpaceKeeper {
+    let store: Store
+    let settings: SpaceSettings
+
+    /// Rules of age are looked at this often: seconds.
+    private static let interval: Int64 = 3600
+    /// After a run that could not free enough, since all was needed, seconds until the next.
+    private static let pause: Int64 = 60
+    /// New layers are measured for this long at most; the next build goes on.
+    private static let measuringTime: Int64 = 200_000_000
+
+    /// Applies the rules if that is due and nobody else does it now.
+    @discardableResult
+    func run() throws -> PruneReport? {
+        guard try isDue(), let lock = try FileLock(trying: store.pruneLockFile) else { return nil }
+        return try withExtendedLifetime(lock) { try apply() }
+    }
+
+    /// Cheap: one row, and one look at the disk.
+    func isDue() throws -> Bool {
+        let now = FileTime.now.seconds
+        let state = try SpaceState(reading: store.database)
+        let age = now - state.checked
+        // A check in the future was before the clock was set back.
+        if age >= Self.interval || age < 0 { return true }
+        if state.stuck != 0, age < Self.pause { return false }
+        let disk = try FileSystemSpace(of: store.root.path)
+        var used = state.used
+        if store.snapshots.madeCount > 0 {
+            let limit = FileTime(sinceEpoch: FileTime.now.sinceEpoch + Self.measuringTime)
+            try store.snapshots.measure(until: limit)
+            used += max(0, try store.snapshots.measuredTotal() - state.layers)
+        }
+        return isOver(used, disk)
+    }
+
+    /// Whether the cache is larger than a rule says that goes by size alone.
+    private func isOver(_ used: Int64, _ disk: FileSystemSpace) -> Bool {
+        settings.rules(on: disk).contains { rule in
+            rule.hasLimits && rule.keepDuration == 0 && used > rule.target(used: used, free: disk.free)
+        }
+    }
+
+    private func apply() throws -> PruneReport {
+        let survey = try StoreSurvey(store)
+        let rules = settings.rules(on: survey.disk)
+        let now = FileTime.now.seconds
+        let choices = try PrunePolicy.choose(survey.records, rules, disk: survey.disk, now: now)
+        var pruning = Pruning(store, survey)
+        let report = try pruning.remove(choices.map(\.record))
+        var state = SpaceState()
+        state.checked = now
+        state.used = survey.records.reduce(-report.reclaimed) { $0 + ($1.isShared ? 0 : $1.size) }
+        state.layers = try store.snapshots.measuredTotal()
+        state.stuck = isOver(state.used, try FileSystemSpace(of: store.root.path)) ? 1 : 0
+        try state.save(store.database)
+        return report
+    }
+}

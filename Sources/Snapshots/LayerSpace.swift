@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import Content
+public import LinuxSystem
+public import OCI
+
+/// What layers cost, when they were used, and how they go.
+extension OverlaySnapshotter {
+    /// A layer as a list of all shows it.
+    public struct Layer: Hashable, Sendable {
+        public var id: SnapshotID
+        public var diffID: DiffID?
+        /// Seconds since 1970.
+        public var created: Int64
+        /// Nanoseconds since 1970.
+        public var used: Int64
+        /// How many processes used it, the one that made it counted.
+        public var uses: Int
+        /// Bytes on disk; nil until they are measured.
+        public var disk: Int64?
+    }
+
+    /// Every layer, oldest first.
+    public func all() throws -> [Layer] {
+        try database.read { transaction in
+            try transaction.query("SELECT id, created, used, uses, disk, diff_id FROM snapshots ORDER BY id").compactMap
+            {
+                row in
+                guard let id = row.integer(0), let created = row.integer(1), let used = row.integer(2) else {
+                    return nil
+                }
+                return Layer(
+                    id: SnapshotID(id),
+                    diffID: row.text(5).flatMap { try? Digest($0) }.map { DiffID($0) },
+                    created: created,
+                    used: used,
+                    uses: Int(row.integer(3) ?? 0),
+                    disk: row.integer(4)
+                )
+            }
+        }
+    }
+
+    /// How many layers this process made.
+    public var madeCount: Int { counted.withLock { $0.made } }
+
+    /// Measures the layers that were not measured before. A layer never changes, so once is enough.
+    ///
+    /// - Parameter limit: no further layer is begun after this moment.
+    public func measure(until limit: FileTime? = nil) throws {
+        let ids = try database.read { transaction in
+            try transaction.query("SELECT id FROM snapshots WHERE disk IS NULL ORDER BY id").compactMap {
+                $0.integer(0)
+            }
+        }
+        var sizes: [(id: Int64, bytes: Int64)] = []
+        for id in ids {
+            if let limit, FileTime.now > limit { break }
+            sizes.append((id, try diskUsage(of: snapshotsPath.appending("\(id)"))))
+        }
+        if sizes.isEmpty { return }
+        try database.write { transaction in
+            for (id, bytes) in sizes {
+                try transaction.execute("UPDATE snapshots SET disk = ? WHERE id = ?", [.integer(bytes), .integer(id)])
+            }
+        }
+    }
+
+    /// Bytes on disk of all layers that were measured.
+    public func measuredTotal() throws -> Int64 {
+        try database.read { try $0.query("SELECT sum(disk) FROM snapshots").first?.integer(0) ?? 0 }
+    }
+
+    /// Removes those of the layers that nobody can be using: last used at `horizon` or before (see
+    /// `StoreRoot.pruneHorizon`), and before any other process that runs now began.
+    ///
+    /// Others are held up for as long as a few renames take; directories are deleted afterwards.
+    /// - Returns: what was removed.
+    public func removeUnused(_ ids: [SnapshotID], before horizon: Int64) throws -> [SnapshotID] {
+        var removed: [SnapshotID] = []
+        var rest = ids[...]
+        while !rest.isEmpty {
+            var doomed: [RawPath] = []
+            removed += try database.write { transaction in
+                let horizon = try min(horizon, root.pruneHorizon())
+                return try take(rest.prefix(Self.batch), unusedSince: horizon, transaction, &doomed)
+            }
+            rest = rest.dropFirst(Self.batch)
+            for path in doomed { try removeTree(path) }
+        }
+        return removed
+    }
+
+    private static let batch = 32
+
+    /// Puts right the stamps of layers that were used before the clock was set back: they would seem in use for long.
+    public func clampStamps(to now: Int64) throws {
+        let isAhead = try database.read {
+            try !$0.query("SELECT 1 FROM snapshots WHERE used > ? LIMIT 1", [.integer(now)]).isEmpty
+        }
+        guard isAhead else { return }
+        try database.write {
+            try $0.execute("UPDATE snapshots SET used = ?1 WHERE used > ?1", [.integer(now)])
+        }
+    }
+}
