@@ -30,6 +30,15 @@ public struct ContentError: Error, Sendable, CustomStringConvertible {
         self.nextStep = nextStep
     }
 
+    /// A row of `galley.db` that does not say what it has to.
+    public static func damagedRow(_ what: String) -> ContentError {
+        ContentError(
+            .database,
+            "what the store has recorded \(what) is damaged",
+            nextStep: "run galley doctor, which repairs the store and says what was lost"
+        )
+    }
+
     static func database(_ description: String, path: String) -> ContentError {
         if description.contains("SQLite error 13") {
             return ContentError(
@@ -38,7 +47,13 @@ public struct ContentError: Error, Sendable, CustomStringConvertible {
                 nextStep: "free space there, or run: galley prune"
             )
         }
-        return ContentError(.database, "\(path): \(description)")
+        // 5: another process has written for half a minute. 8, 14: the file may not be opened or written.
+        let isAccess = ["5", "8", "14", "23"].contains { description.contains("SQLite error \($0):") }
+        return ContentError(
+            .database,
+            "\(path): \(description)",
+            nextStep: isAccess ? nil : "run galley doctor, which repairs the store and says what was lost"
+        )
     }
 
     public var description: String { nextStep.map { "\(message)\n\($0)" } ?? message }

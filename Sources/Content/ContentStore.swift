@@ -43,10 +43,10 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         }
     }
 
-    /// Stores a small blob; blocks. One that is there already is marked as used now.
+    /// Stores a small blob; blocks. One that is there already is marked as used now, unless it was damaged.
     public func store(_ bytes: [UInt8]) throws -> Digest {
         let digest = Digest.sha256(bytes)
-        if try use(digest) { return digest }
+        if try use(digest), try isIntact(bytes, digest) { return digest }
         let temporary = root.temporaryPath("blob")
         do {
             let fd = try open(temporary, [.writeOnly, .create, .exclusive], mode: 0o600)
@@ -59,7 +59,17 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         return digest
     }
 
-    /// Reads a small blob and checks it; blocks. Nil when it is not there.
+    private func isIntact(_ bytes: [UInt8], _ digest: Digest) throws -> Bool {
+        do throws(SystemError) {
+            return try readFile(path(of: digest), limit: bytes.count) == bytes
+        } catch {
+            // Gone, or longer than it may be.
+            if error.isNotFound || error.errno == EFBIG { return false }
+            throw error
+        }
+    }
+
+    /// Reads a small blob and checks it; blocks. Nil when it is not there; a damaged one is removed and counts as that.
     public func load(_ digest: Digest, limit: Int = 16 << 20) throws -> [UInt8]? {
         let bytes: [UInt8]
         do {
@@ -69,11 +79,8 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
             throw error
         }
         guard digest.algorithm != .sha256 || Digest.sha256(bytes) == digest else {
-            throw ContentError(
-                .digestMismatch,
-                "the stored blob \(digest) was damaged",
-                nextStep: "remove \(path(of: digest)) and pull or build again"
-            )
+            try remove(digest)
+            return nil
         }
         return bytes
     }
@@ -121,6 +128,9 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
     public func remove(_ digest: Digest) throws {
         do { try removeFile(path(of: digest)) } catch { if !error.isNotFound { throw error } }
     }
+
+    /// The directory of the blobs that are named by the hex digits of their sha256.
+    public var directory: RawPath { root.path.appending("blobs/sha256") }
 
     /// A blob as `all` finds it.
     public struct Entry: Sendable {
@@ -220,15 +230,30 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         var hasher = Digest.Hasher()
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
         defer { buffer.deallocate() }
+        var isWhole = false
         while true {
             let count = try readBytes(fd.raw, into: buffer)
-            if count == 0 { break }
+            isWhole = count == 0
+            if isWhole { break }
             let chunk = UnsafeRawBufferPointer(rebasing: buffer[..<count])
             hasher.update(chunk)
             guard hasher.count <= descriptor.size else { break }
             try consume(chunk)
         }
-        try verify(hasher, descriptor)
+        do {
+            try verify(hasher, descriptor)
+        } catch {
+            // Who asked may be wrong about the size; a blob that is not what its name says is of no use to anybody.
+            guard isWhole, descriptor.digest.algorithm == .sha256, hasher.finalize() != descriptor.digest else {
+                throw error
+            }
+            try remove(descriptor.digest)
+            throw ContentError(
+                error.code,
+                "a blob of the store was damaged and has been removed: \(error.message)",
+                nextStep: "try again; galley doctor finds what else is damaged"
+            )
+        }
     }
 
     /// A blob that is written piece by piece; it is nothing until `publish`.
@@ -249,7 +274,7 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         return descriptor
     }
 
-    private func verify(_ hasher: Digest.Hasher, _ expected: Descriptor) throws {
+    private func verify(_ hasher: Digest.Hasher, _ expected: Descriptor) throws(ContentError) {
         guard hasher.count == expected.size else {
             throw ContentError(
                 .sizeMismatch,

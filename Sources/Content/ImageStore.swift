@@ -102,7 +102,7 @@ public struct ImageStore: Sendable {
         ]
     )
 
-    private let database: MetadataDatabase
+    let database: MetadataDatabase
 
     public init(_ database: MetadataDatabase) { self.database = database }
 
@@ -293,11 +293,20 @@ public struct ImageStore: Sendable {
         }
     }
 
-    private static let select = """
+    static let select = """
         SELECT name, config, manifest, manifest_type, manifest_size, repository_digest, size, updated, implicit FROM images
         """
 
-    private static func record(_ row: SQLRow, _ transaction: MetadataDatabase.Transaction) throws -> ImageRecord? {
+    /// - Throws: `ContentError.database` for a row that no image has.
+    static func record(_ row: SQLRow, _ transaction: MetadataDatabase.Transaction) throws -> ImageRecord? {
+        do {
+            return try parsed(row, transaction)
+        } catch is OCIError {
+            throw ContentError.damagedRow("of the image \(row.text(0) ?? "?")")
+        }
+    }
+
+    private static func parsed(_ row: SQLRow, _ transaction: MetadataDatabase.Transaction) throws -> ImageRecord? {
         guard let name = row.text(0), let config = row.text(1), let size = row.integer(6), let updated = row.integer(7)
         else { return nil }
         let variants = try transaction.query(

@@ -22,7 +22,8 @@ extension SQLValue: ExpressibleByIntegerLiteral, ExpressibleByStringLiteral, Exp
 
 /// One row of an answer; columns by position.
 public struct SQLRow: Sendable {
-    let values: [SQLValue]
+    /// In the order of the columns.
+    public let values: [SQLValue]
 
     public func integer(_ column: Int) -> Int64? { if case .integer(let value) = values[column] { value } else { nil } }
     public func text(_ column: Int) -> String? { if case .text(let value) = values[column] { value } else { nil } }
@@ -156,14 +157,7 @@ public final class MetadataDatabase: Sendable {
                             arguments: [schema.name]
                         )
                         ?? 0
-                    guard version <= schema.steps.count else {
-                        throw ContentError(
-                            .newerStore,
-                            "the store was written by a newer Galley (\(schema.name) tables have version \(version), "
-                                + "this program knows \(schema.steps.count))",
-                            nextStep: "use that newer Galley, or another --root"
-                        )
-                    }
+                    guard version <= schema.steps.count else { throw ContentError.newer(schema, version) }
                     for step in schema.steps[version...] { try database.execute(sql: step) }
                     try database.execute(
                         sql: "INSERT OR REPLACE INTO schema_versions VALUES (?, ?)",
@@ -194,7 +188,7 @@ extension SQLValue {
         }
     }
 
-    fileprivate init(_ value: DatabaseValue) {
+    init(_ value: DatabaseValue) {
         switch value.storage {
         case .null: self = .null
         case .int64(let number): self = .integer(number)
@@ -202,5 +196,16 @@ extension SQLValue {
         case .string(let text): self = .text(text)
         case .blob(let data): self = .blob(Array(data))
         }
+    }
+}
+
+extension ContentError {
+    static func newer(_ schema: DatabaseSchema, _ version: Int) -> ContentError {
+        ContentError(
+            .newerStore,
+            "the store was written by a newer Galley (\(schema.name) tables have version \(version), this program knows "
+                + "\(schema.steps.count))",
+            nextStep: "use that newer Galley, or another --root"
+        )
     }
 }

@@ -16,15 +16,20 @@ public final class StoreRoot: Sendable {
     private let lock: FileLock
     /// When this process began to use the root: nanoseconds since 1970.
     private let started: Int64
+    /// Shared by all who use the root; had alone by who replaces its database.
+    private let use: FileLock
     private let names = Monitor(0)
 
     /// Makes what is missing and removes what dead processes left.
-    public init(_ path: RawPath) throws {
+    ///
+    /// - Parameter clearsLeftovers: false leaves what dead processes left, for who only looks.
+    public init(_ path: RawPath, clearsLeftovers: Bool = true) throws {
         self.path = path
         do throws(SystemError) {
             for directory in ["blobs/sha256", "blobs/sha512", "snapshots", "tmp"] {
                 try makeDirectories(path.appending(directory), mode: 0o700)
             }
+            use = try FileLock(Self.useLock(path), shared: true)
         } catch {
             throw Self.unusable(path, error)
         }
@@ -37,7 +42,7 @@ public final class StoreRoot: Sendable {
         } catch let error as SystemError {
             throw Self.unusable(path, error)
         }
-        removeDeadOwners()
+        if clearsLeftovers { removeDeadOwners() }
     }
 
     deinit { close() }
@@ -103,6 +108,38 @@ public final class StoreRoot: Sendable {
         let now = FileTime.now.sinceEpoch
         return min(try oldestLiveOwner() ?? .max, now) - 1
     }
+
+    /// The root for one process alone; nil when others use it or come to use it within some seconds. They wait for as
+    /// long as the value lives.
+    public static func exclusively(_ path: RawPath) throws -> FileLock? {
+        for attempt in 0..<100 {
+            if attempt > 0 { usleep(50_000) }
+            if let lock = try FileLock(trying: useLock(path)) { return lock }
+        }
+        return nil
+    }
+
+    /// Names in `tmp/` that no live process owns: unfinished work and locks of dead ones.
+    ///
+    /// What has no lock at all counts when nobody else uses the root.
+    public static func leftovers(in path: RawPath) throws -> [RawPath] {
+        let tmp = path.appending("tmp")
+        guard try statusIfPresent(at: workingDirectory, tmp) != nil else { return [] }
+        let directory = try open(tmp, [.directory])
+        let names = try readDirectory(directory.raw).map(\.name)
+        var dead: [RawPath] = []
+        var live: Set<RawPath> = []
+        for name in names where name.description.hasSuffix(lockSuffix) {
+            let tree = RawPath(String(name.description.dropLast(lockSuffix.count)))
+            if try FileLock(trying: tmp.appending(name)) == nil { live.insert(tree) } else { dead += [tree, name] }
+        }
+        let unowned = names.filter { !$0.description.hasSuffix(lockSuffix) && !live.contains($0) }
+        return live.isEmpty ? Array(Set(dead).intersection(names).union(unowned)).sorted() : dead.filter(names.contains)
+    }
+
+    private static let lockSuffix = ".lock"
+
+    private static func useLock(_ path: RawPath) -> RawPath { path.appending("use.lock") }
 
     private static func unusable(_ path: RawPath, _ error: SystemError) -> ContentError {
         if error.isDiskFull {

@@ -66,8 +66,24 @@ struct ContentStoreTests {
     @Test func aDamagedBlobIsNotHandedOut() async throws {
         let digest = try content.store([1, 2, 3])
         try replaceFile(content.path(of: digest), [1, 2, 4])
-        #expect(throws: ContentError.self) { try content.load(digest) }
         await #expect(throws: ContentError.self) { try await content.readBlob(descriptor([1, 2, 3])) { _ in } }
+        // It is out of the way of the next who stores it.
+        #expect(!content.contains(digest))
+        try replaceFile(content.path(of: digest), [1, 2, 4])
+        #expect(try content.load(digest) == nil)
+        #expect(!content.contains(digest))
+        try replaceFile(content.path(of: digest), [1, 2, 4])
+        #expect(try content.store([1, 2, 3]) == digest)
+        #expect(try content.load(digest) == [1, 2, 3])
+    }
+
+    @Test func aWrongDescriptorHarmsNoBlob() async throws {
+        let digest = try content.store([1, 2, 3])
+        for size: Int64 in [2, 4] {
+            let wrong = Descriptor(mediaType: .ociLayer, digest: digest, size: size)
+            await #expect(throws: ContentError.self) { try await content.readBlob(wrong) { _ in } }
+        }
+        #expect(try content.load(digest) == [1, 2, 3])
     }
 
     @Test(arguments: [0, 1, 70_000, 9 << 20])

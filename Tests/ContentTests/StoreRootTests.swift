@@ -18,7 +18,7 @@ struct StoreRootTests {
 
     @Test func makesItsDirectoriesAndLeavesNothingInTmp() throws {
         var root: StoreRoot? = try StoreRoot(scratch.file("deep/store"))
-        #expect(try names("deep/store") == ["blobs", "snapshots", "tmp"])
+        #expect(try names("deep/store") == ["blobs", "snapshots", "tmp", "use.lock"])
         #expect(try names("deep/store/tmp").count == 2)
         _ = try root?.makeTemporaryDirectory("x")
         root = nil
@@ -53,6 +53,39 @@ struct StoreRootTests {
         #expect(try late.oldestLiveOwner() == nil)
         #expect(try names("store/tmp").count == 2)
         withExtendedLifetime((root, other, late)) {}
+    }
+
+    @Test func leftoversAreOfTheDeadOnly() throws {
+        let alive = try StoreRoot(scratch.file("store"))
+        _ = try alive.makeTemporaryDirectory("work")
+        try scratch.shell("cd store/tmp; mkdir owner-dead owner-unlocked; touch owner-dead.lock owner-gone.lock")
+        let found = try StoreRoot.leftovers(in: alive.path).map(\.description)
+        // Whose work has no lock may be alive when somebody is.
+        #expect(found.sorted() == ["owner-dead", "owner-dead.lock", "owner-gone.lock"])
+        #expect(try StoreRoot.exclusively(alive.path) == nil)
+        alive.close()
+        let looking = try StoreRoot(scratch.file("store"), clearsLeftovers: false)
+        #expect(try StoreRoot.leftovers(in: looking.path).count == 3)
+        withExtendedLifetime(looking) {}
+    }
+
+    @Test func nobodyComesWhileOneIsAlone() async throws {
+        let path = scratch.file("store")
+        _ = try StoreRoot(path)
+        var alone = try StoreRoot.exclusively(path)
+        #expect(alone != nil)
+        let isOpen = Monitor(false)
+        let opening = Task {
+            try await blocking {
+                let root = try StoreRoot(path)
+                isOpen.withLock { $0 = true }
+                root.close()
+            }
+        }
+        #expect(try StoreRoot.exclusively(path) == nil)
+        #expect(!isOpen.withLock { $0 })
+        alone = nil
+        try await opening.value
     }
 
     @Test func temporaryPathsAreNeverTheSame() throws {
