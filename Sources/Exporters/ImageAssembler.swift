@@ -42,7 +42,7 @@ public struct ImageAssembler: Sendable {
         let digest = try await blocking { [content, snapshots] in
             // A chain names a tree with exactly the times of its archive.
             for (index, chain) in ChainID.chain(diffIDs).enumerated() where archives[index].epoch == nil {
-                try snapshots.setChain(chain, image.layers[index])
+                try snapshots.setChain(chain, diffIDs[index], image.layers[index])
             }
             return try content.store(bytes)
         }
@@ -150,7 +150,7 @@ public struct ImageAssembler: Sendable {
         let layers = image.layers
         try await blocking { [snapshots] in
             for (layer, chain) in zip(layers, ChainID.chain(layers.map(\.diffID))) {
-                try snapshots.setChain(chain, layer.snapshot)
+                try snapshots.setChain(chain, layer.diffID, layer.snapshot)
             }
         }
         return image

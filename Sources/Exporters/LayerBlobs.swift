@@ -155,7 +155,8 @@ public struct LayerBlobs: Sendable {
                 .layerChanged,
                 "layer \(layer.diffID.digest.short) of the store gives an archive with another digest "
                     + "(\(found.digest.short))",
-                nextStep: layer.isBase ? "pull its image again" : "build again with --no-cache"
+                nextStep: "run galley doctor --deep, then "
+                    + (layer.isBase ? "pull its image again" : "build again")
             )
         }
     }

@@ -31,9 +31,7 @@ public struct LayerImporter: Sendable {
     ) async throws -> [SnapshotID] {
         let chains = ChainID.chain(diffIDs)
         var finished = try await blocking { [snapshots] in
-            try chains.map { chain in
-                try snapshots.snapshot(for: chain).flatMap { try snapshots.use([$0]) ? $0 : nil }
-            }
+            try snapshots.snapshots(for: diffIDs).map { try $0.flatMap { try snapshots.use([$0]) ? $0 : nil } }
         }
         let missing = finished.indices.filter { finished[$0] == nil }
         try await withThrowingTaskGroup(of: (Int, UnpackedLayer).self) { group in

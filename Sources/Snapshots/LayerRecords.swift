@@ -11,7 +11,10 @@ extension OverlaySnapshotter {
     public func diffID(of id: SnapshotID) throws -> DiffID? {
         try database.read { transaction in
             try transaction.query("SELECT diff_id FROM snapshots WHERE id = ?", [.integer(id.rawValue)]).first?.text(0)
-        }.map { DiffID(try Digest($0)) }
+        }.map { text in
+            guard let digest = try? Digest(text) else { throw ContentError.damagedRow("of layer \(id)") }
+            return DiffID(digest)
+        }
     }
 
     /// Bytes of the layer's files, holes counted; nil until `setArchive` told.
@@ -31,12 +34,21 @@ extension OverlaySnapshotter {
     }
 
     /// Remembers what making or unpacking the layer's archive told.
+    ///
+    /// - Throws: `SnapshotError.missing` when the layer was removed meanwhile.
     public func setArchive(_ id: SnapshotID, diffID: DiffID, size: Int64) throws {
         try database.write { transaction in
             try transaction.execute(
                 "UPDATE snapshots SET diff_id = ?, size = ? WHERE id = ?",
                 [.text(diffID.description), .integer(size), .integer(id.rawValue)]
             )
+            guard transaction.changes == 1 else {
+                throw SnapshotError(
+                    .missing,
+                    "layer \(id) was removed from the store while it was used",
+                    nextStep: "build or pull again"
+                )
+            }
         }
     }
 
@@ -51,29 +63,39 @@ extension OverlaySnapshotter {
     }
 
     /// The layer that `chain` names, when it is in the store.
-    public func snapshot(for chain: ChainID) throws -> SnapshotID? {
-        let id = try database.read { transaction in
-            try transaction.query("SELECT snapshot FROM chains WHERE chain_id = ?", [.text(chain.description)])
-                .first?.integer(0)
-        }.map(SnapshotID.init)
-        guard let id, try statusIfPresent(at: workingDirectory, path(of: id)) != nil else { return nil }
+    ///
+    /// - Parameter diffID: of that layer. One that is known to be another layer's counts as damage, not as an answer.
+    public func snapshot(for chain: ChainID, _ diffID: DiffID) throws -> SnapshotID? {
+        try database.read { try snapshot(for: chain, diffID, $0) }
+    }
+
+    private func snapshot(
+        for chain: ChainID,
+        _ diffID: DiffID,
+        _ transaction: MetadataDatabase.Transaction
+    ) throws -> SnapshotID? {
+        let row = try transaction.query(
+            """
+            SELECT s.id, s.root FROM chains c JOIN snapshots s ON s.id = c.snapshot
+            WHERE c.chain_id = ? AND s.diff_id = ?
+            """,
+            [.text(chain.description), .text(diffID.description)]
+        ).first
+        guard let id = row?.integer(0).map(SnapshotID.init), try isPresent(id, row?.text(1)) else { return nil }
         return id
     }
 
     /// The layers of an image, bottom first; nil for one that is not in the store.
     public func snapshots(for diffIDs: [DiffID]) throws -> [SnapshotID?] {
-        try ChainID.chain(diffIDs).map(snapshot(for:))
+        try zip(ChainID.chain(diffIDs), diffIDs).map { try snapshot(for: $0, $1) }
     }
 
     /// Names the layer at the top of a stack. The first name given stays.
-    public func setChain(_ chain: ChainID, _ id: SnapshotID) throws {
+    ///
+    /// - Parameter diffID: the layer's.
+    public func setChain(_ chain: ChainID, _ diffID: DiffID, _ id: SnapshotID) throws {
         try database.write { transaction in
-            let known = try transaction.query(
-                "SELECT snapshot FROM chains WHERE chain_id = ?",
-                [.text(chain.description)]
-            )
-            .first?.integer(0)
-            if let known, try statusIfPresent(at: workingDirectory, path(of: SnapshotID(known))) != nil { return }
+            if try snapshot(for: chain, diffID, transaction) != nil { return }
             try transaction.execute(
                 "INSERT OR REPLACE INTO chains VALUES (?, ?)",
                 [.text(chain.description), .integer(id.rawValue)]

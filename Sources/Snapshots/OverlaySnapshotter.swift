@@ -36,6 +36,7 @@ public final class OverlaySnapshotter: Snapshotter {
             ALTER TABLE snapshots ADD COLUMN uses INTEGER NOT NULL DEFAULT 1;
             UPDATE snapshots SET used = used * 1000000000;
             """,
+            "ALTER TABLE snapshots ADD COLUMN root TEXT",
         ]
     )
 
@@ -89,7 +90,7 @@ public final class OverlaySnapshotter: Snapshotter {
         SnapshotError(
             .missing,
             "layer \(id) of the store cannot be opened: \(error)",
-            nextStep: "build again with --no-cache, or pull the image again"
+            nextStep: "run galley doctor, then build or pull again"
         )
     }
 
@@ -221,6 +222,11 @@ public final class OverlaySnapshotter: Snapshotter {
                 try removeTree(directory)
                 try makeDirectory(directory, mode: 0o700)
                 try renameFile(pending.directoryPath, to: workingDirectory, directory.appending("fs"))
+                let mark = LayerMark(try status(of: pending.directory.raw))
+                try transaction.execute(
+                    "UPDATE snapshots SET root = ? WHERE id = ?",
+                    [.text(mark.description), .integer(id.rawValue)]
+                )
                 return id
             }
             pending.discard()
@@ -245,9 +251,6 @@ public final class OverlaySnapshotter: Snapshotter {
     public func use(_ layers: [SnapshotID]) throws -> Bool {
         if layers.isEmpty { return true }
         let list = layers.map(\.description).joined(separator: ",")
-        for id in layers {
-            guard try statusIfPresent(at: workingDirectory, path(of: id))?.kind == .directory else { return false }
-        }
         // A build goes over the same layers many times: that is one use.
         let fresh = counted.withLock { counted in
             let fresh = layers.filter { !counted.used.contains($0) }
@@ -255,6 +258,11 @@ public final class OverlaySnapshotter: Snapshotter {
             return fresh.map(\.description).joined(separator: ",")
         }
         return try database.write { transaction in
+            let rows = try transaction.query("SELECT id, root FROM snapshots WHERE id IN (\(list))")
+            guard rows.count == Set(layers).count else { return false }
+            for row in rows {
+                guard let id = row.integer(0).map(SnapshotID.init), try isPresent(id, row.text(1)) else { return false }
+            }
             if !fresh.isEmpty {
                 try transaction.execute("UPDATE snapshots SET uses = uses + 1 WHERE id IN (\(fresh))")
             }
@@ -262,7 +270,17 @@ public final class OverlaySnapshotter: Snapshotter {
                 "UPDATE snapshots SET used = ? WHERE id IN (\(list))",
                 [.integer(root.useStamp)]
             )
-            return transaction.changes == Set(layers).count
+            return true
         }
+    }
+
+    /// Whether the layer's directory is there and its root looks as it did when it was published.
+    ///
+    /// - Parameter mark: what the store remembers of it; nil of layers of older versions.
+    func isPresent(_ id: SnapshotID, _ mark: String?) throws -> Bool {
+        guard let status = try statusIfPresent(at: workingDirectory, path(of: id)) else { return false }
+        guard status.kind == .directory else { return false }
+        guard let mark else { return true }
+        return LayerMark(mark)?.fits(status) ?? false
     }
 }

@@ -43,9 +43,20 @@ struct UnpackedLayer: Sendable {
         _ diffID: DiffID,
         into snapshots: OverlaySnapshotter
     ) throws -> UnpackedLayer {
+        try unpack(diffID, into: snapshots) { write in
+            while let chunk = try channel.receiveBlocking() { try chunk.withUnsafeBytes { try write($0) } }
+        }
+    }
+
+    /// Unpacks what `feed` writes. Blocks.
+    static func unpack(
+        _ diffID: DiffID,
+        into snapshots: OverlaySnapshotter,
+        from feed: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
+    ) throws -> UnpackedLayer {
         let pending = try snapshots.begin()
         do {
-            return try read(channel, diffID, into: pending, snapshots)
+            return try read(feed, diffID, into: pending, snapshots)
         } catch {
             pending.discard()
             throw error
@@ -53,7 +64,7 @@ struct UnpackedLayer: Sendable {
     }
 
     private static func read(
-        _ channel: ByteChannel,
+        _ feed: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void,
         _ diffID: DiffID,
         into pending: PendingSnapshot,
         _ snapshots: OverlaySnapshotter
@@ -61,9 +72,7 @@ struct UnpackedLayer: Sendable {
         // No directory has mode 0: it tells later whether the archive described its root.
         try setPermissions(of: pending.directory.raw, 0)
         var input = LayerStream(unpacker: unpacker(pending, snapshots))
-        while let chunk = try channel.receiveBlocking() {
-            try naming(diffID, snapshots) { try chunk.withUnsafeBytes { try input.write($0) } }
-        }
+        try feed { bytes in try naming(diffID, snapshots) { try input.write(bytes) } }
         let (result, found, size) = try naming(diffID, snapshots) { try input.finish() }
         guard found == diffID else {
             throw SnapshotError(.badLayer, "the layer's content has the digest \(found), but the image says \(diffID)")
@@ -91,10 +100,18 @@ struct UnpackedLayer: Sendable {
             throw error
         }
         try snapshots.setArchive(id, diffID: diffID, size: size + copied)
-        try snapshots.setChain(chain, id)
-        guard let named = try snapshots.snapshot(for: chain), named != id else { return id }
+        try snapshots.setChain(chain, diffID, id)
+        guard let named = try snapshots.snapshot(for: chain, diffID), named != id else { return id }
         _ = try snapshots.remove([id], unusedSince: .max)
         return named
+    }
+
+    /// What the layer's tree on top of `lower` is as an archive, without publishing it: another one than it came as when
+    /// its tar cannot be made again from files.
+    func archive(on lower: [SnapshotID], in snapshots: OverlaySnapshotter) throws -> DiffID {
+        defer { pending.discard() }
+        _ = try Self.naming(diffID, snapshots) { try complete(on: lower, in: snapshots) }
+        return try archivedDiffID(of: pending.directory, {})
     }
 
     /// Returns the bytes of files copied from lower layers.

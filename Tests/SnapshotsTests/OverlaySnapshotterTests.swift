@@ -143,21 +143,61 @@ struct OverlaySnapshotterTests {
         #expect(try store.snapshots.size(of: id) == 9)
         let chain = ChainID(diffID, on: nil)
         #expect(try store.snapshots.snapshots(for: [diffID]) == [nil])
-        try store.snapshots.setChain(chain, id)
+        try store.snapshots.setChain(chain, diffID, id)
         let other = try layer(store, "b", "1")
-        try store.snapshots.setChain(chain, other)
+        try store.snapshots.setArchive(other, diffID: diffID, size: 9)
+        try store.snapshots.setChain(chain, diffID, other)
         #expect(try store.snapshots.snapshots(for: [diffID]) == [id])
         #expect(try store.snapshots.use([id, other]))
         #expect(try !store.snapshots.use([id, SnapshotID(99)]))
         #expect(try store.snapshots.remove([id], unusedSince: 5) == [])
         #expect(try store.snapshots.remove([id], unusedSince: .max) == [id])
-        #expect(try store.snapshots.snapshot(for: chain) == nil)
+        #expect(try store.snapshots.snapshot(for: chain, diffID) == nil)
         #expect(try store.snapshots.all().map(\.id) == [other])
         #expect(throws: SnapshotError.self) { try store.snapshots.layerDirectory(id) }
         // A chain whose layer is gone is free for another.
-        try store.snapshots.setChain(chain, other)
-        #expect(try store.snapshots.snapshot(for: chain) == other)
+        try store.snapshots.setChain(chain, diffID, other)
+        #expect(try store.snapshots.snapshot(for: chain, diffID) == other)
         #expect(try store.leftovers() == [])
+    }
+
+    @Test(arguments: [
+        "rm -r $layer", "rm $layer/a", "touch $layer/b", "chmod 700 $layer", "rm -r $layer; mkdir $layer",
+        "rm -r $layer; touch $layer",
+    ])
+    func aLayerThatWasChangedIsNotUsed(_ damage: String) throws {
+        let store = try TestStore()
+        let pending = try store.snapshots.begin()
+        try replaceFile(pending.directoryPath.appending("a"), [1])
+        let id = try store.snapshots.publish(pending)
+        let diffID = DiffID(.sha256("tar"))
+        try store.snapshots.setArchive(id, diffID: diffID, size: 9)
+        try store.snapshots.setChain(ChainID(diffID, on: nil), diffID, id)
+        // A copy of the store is as good as the original.
+        try store.scratch.shell(
+            "cp -a store/snapshots/\(id) x; rm -r store/snapshots/\(id); mv x store/snapshots/\(id)"
+        )
+        #expect(try store.snapshots.use([id]))
+        #expect(try store.snapshots.snapshots(for: [diffID]) == [id])
+        try store.scratch.shell("layer=store/snapshots/\(id)/fs; \(damage)")
+        #expect(try !store.snapshots.use([id]))
+        #expect(try store.snapshots.snapshots(for: [diffID]) == [nil])
+    }
+
+    /// A damaged row must not make an image of another layer.
+    @Test func aChainThatLeadsElsewhereIsNoAnswer() throws {
+        let store = try TestStore()
+        let (id, other) = (try layer(store, "a", "1"), try layer(store, "b", "1"))
+        let diffID = DiffID(.sha256("tar"))
+        try store.snapshots.setArchive(id, diffID: diffID, size: 9)
+        try store.snapshots.setArchive(other, diffID: DiffID(.sha256("other")), size: 9)
+        try store.snapshots.setChain(ChainID(diffID, on: nil), diffID, id)
+        #expect(try store.snapshots.snapshots(for: [diffID]) == [id])
+        try store.database.write { try $0.execute("UPDATE chains SET snapshot = ?", [.integer(other.rawValue)]) }
+        #expect(try store.snapshots.snapshots(for: [diffID]) == [nil])
+        // Whoever has the layer names it anew.
+        try store.snapshots.setChain(ChainID(diffID, on: nil), diffID, id)
+        #expect(try store.snapshots.snapshots(for: [diffID]) == [id])
     }
 
     @Test func layersSurviveTheProcess() throws {

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the Galley authors
+
+import LinuxSystem
+
+/// What a layer's root directory looked like when it was published: found again with the `stat` that every use needs
+/// anyway, it tells a directory that was emptied or exchanged behind the store's back.
+///
+/// Changes further down are not told by it; `OverlaySnapshotter.examine` looks for those.
+struct LayerMark: Hashable, CustomStringConvertible {
+    private let modified: FileTime
+    private let permissions: UInt32
+    private let inode: UInt64
+    /// When the layer was published: nothing below it was changed since.
+    let published: FileTime
+
+    init(_ status: FileStatus) {
+        modified = status.modified
+        permissions = status.permissions
+        inode = status.inode
+        published = status.changed
+    }
+
+    /// Nil for a text that no mark has.
+    init?(_ text: String) {
+        let words = text.split(separator: " ")
+        guard words.count == 6, let modified = Self.time(words[0], words[1]),
+            let permissions = UInt32(words[2], radix: 8),
+            let inode = UInt64(words[3]), let published = Self.time(words[4], words[5])
+        else { return nil }
+        self.modified = modified
+        self.permissions = permissions
+        self.inode = inode
+        self.published = published
+    }
+
+    private static func time(_ seconds: Substring, _ nanoseconds: Substring) -> FileTime? {
+        guard let seconds = Int64(seconds), let nanoseconds = UInt32(nanoseconds) else { return nil }
+        return FileTime(seconds: seconds, nanoseconds: nanoseconds)
+    }
+
+    var description: String {
+        "\(modified.seconds) \(modified.nanoseconds) \(String(permissions, radix: 8)) \(inode) \(published.seconds) "
+            + "\(published.nanoseconds)"
+    }
+
+    /// Whether a root that looks so now may be the one that was published, or a copy of it.
+    func fits(_ status: FileStatus) -> Bool {
+        // Some ways to copy know whole seconds only.
+        let isSameTime =
+            status.modified == modified || status.modified == FileTime(seconds: modified.seconds, nanoseconds: 0)
+        return isSameTime && status.permissions == permissions
+    }
+
+    /// Whether it is the very directory and not a copy: only then times of change say anything.
+    func isOriginal(_ status: FileStatus) -> Bool { status.inode == inode && status.changed == published }
+}
