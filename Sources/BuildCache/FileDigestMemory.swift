@@ -41,10 +41,17 @@ public struct FileDigestMemory: Sendable {
     public init(_ database: MetadataDatabase) { self.database = database }
 
     /// What is remembered of the files below `directory` (absolute path). Blocks. Damaged data counts as none.
-    public func load(_ directory: String) throws -> [FileFingerprint: Digest] {
+    ///
+    /// So does what was written in the future: the clock was put back, and a file that is changed now may get the times
+    /// that it had before.
+    ///
+    /// - Parameter now: seconds since 1970; nil asks the clock.
+    public func load(_ directory: String, now: Int64? = nil) throws -> [FileFingerprint: Digest] {
         let row = try database.read { transaction in
-            try transaction.query("SELECT data FROM directory_digests WHERE path = ?", [.text(directory)]).first
+            try transaction.query("SELECT data, updated FROM directory_digests WHERE path = ?", [.text(directory)])
+                .first
         }
+        guard let updated = row?.integer(1), updated <= now ?? FileTime.now.seconds else { return [:] }
         guard let data = row?.blob(0), data.count % Self.entrySize == 0 else { return [:] }
         var result = [FileFingerprint: Digest](minimumCapacity: data.count / Self.entrySize)
         data.withUnsafeBytes { raw in

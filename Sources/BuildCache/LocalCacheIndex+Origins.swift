@@ -59,11 +59,15 @@ extension LocalCacheIndex {
 
     public func result(_ former: FormerResult<Value>) async throws -> Value? {
         try await blocking {
-            let payload = try database.read { transaction in
-                try transaction.query("SELECT payload FROM cache_records WHERE id = ?", [.integer(former.record)])
-                    .first?.blob(0)
+            let row = try database.read { transaction in
+                try transaction.query(
+                    "SELECT payload, digest FROM cache_records WHERE id = ?",
+                    [.integer(former.record)]
+                )
+                .first
             }
-            return try payload.flatMap { try decode(former.record, $0) }
+            guard let row, let payload = row.blob(0) else { return nil }
+            return try decode(former.record, payload, digest: row.text(1))
         }
     }
 

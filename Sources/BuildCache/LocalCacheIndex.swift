@@ -55,18 +55,19 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
         let row = try database.read { transaction in
             try transaction.query(
                 """
-                SELECT r.id, r.payload FROM cache_keys k JOIN cache_records r ON r.id = k.record WHERE k.key = ?
+                SELECT r.id, r.payload, r.digest FROM cache_keys k JOIN cache_records r ON r.id = k.record
+                WHERE k.key = ?
                 """,
                 [.text(key.digest.hex)]
             ).first
         }
         guard let row, let id = row.integer(0), let payload = row.blob(1) else { return nil }
-        return try decode(id, payload)
+        return try decode(id, payload, digest: row.text(2))
     }
 
-    /// The result that a record names; one whose data is gone is forgotten.
-    func decode(_ id: Int64, _ payload: [UInt8]) throws -> Value? {
-        if let value = try codec.decode(payload) {
+    /// The result that a record names; one that is damaged, or whose data is gone, is forgotten.
+    func decode(_ id: Int64, _ payload: [UInt8], digest: String?) throws -> Value? {
+        if digest == Digest.sha256(payload).hex, let value = try codec.decode(payload) {
             try database.write { transaction in
                 try transaction.execute(
                     "UPDATE cache_records SET used = ?, uses = uses + 1 WHERE id = ?",

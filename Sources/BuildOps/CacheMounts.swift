@@ -128,8 +128,9 @@ public struct CacheMounts: Sendable {
         return .lease(Lease(directory.appending("fs"), lock))
     }
 
-    private func exists(_ directory: RawPath) throws -> Bool {
-        try statusIfPresent(at: workingDirectory, directory) != nil
+    /// Whether the directory can be used; one that was damaged counts as none.
+    func exists(_ directory: RawPath) throws -> Bool {
+        try statusIfPresent(at: workingDirectory, directory.appending("fs"))?.kind == .directory
     }
 
     /// Of all directories of the key that exist or are being made.
@@ -170,6 +171,8 @@ public struct CacheMounts: Sendable {
                 try setPermissions(at: workingDirectory, content, mount.permissions)
             }
             try replaceFile(temporary.appending("id"), mount.id.utf8)
+            // What is left of a damaged one.
+            try removeTree(directory)
             try renameFile(temporary, to: workingDirectory, directory)
         } catch {
             try? removeTree(temporary)

@@ -372,10 +372,7 @@ struct CopyTests {
         ]
         for script in ["touch -d @5000 d d/e", "mkdir -p d/e; touch -d @6000 d d/e .; echo > d/e/z"] {
             let command = try kitchen.stage("mkdir -p d/e; chmod 755 d d/e; \(script)")
-            let base = StepValue(
-                identity: command.identity,
-                content: .tree(LayerStack(try await bottom.layers() + command.layers()))
-            )
+            let base = StepValue(LayerStack(try await bottom.layers() + command.layers()))
             let result = try await kitchen.run(actions, base: base, source: context)
             let times = try kitchen.listLast(result.layers, [.times])
             #expect(times.filter { $0.contains(" directory ") } == expected)
