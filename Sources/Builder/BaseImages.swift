@@ -44,7 +44,12 @@ struct BaseImages: ImageResolver {
                 guard let bytes = try store.content.load(image.config) else { continue }
                 let config = try ImageConfig(parsing: bytes)
                 guard platform.accepts(config.platform) else { continue }
-                guard (try? LocalImages(store: store).pinnedConfig(image)) != nil else { return nil }
+                do {
+                    _ = try LocalImages(store: store).pinnedConfig(image)
+                } catch is BuilderError {
+                    // The config is gone; anything else is damage that no registry mends.
+                    return nil
+                }
                 return ResolvedImage(
                     reference: reference,
                     manifest: image.manifest,

@@ -17,15 +17,17 @@ final class Store: Sendable {
     let images: ImageStore
     let snapshots: OverlaySnapshotter
 
-    init(_ path: RawPath) throws {
-        root = try StoreRoot(path)
-        database = try MetadataDatabase(
-            path: path.appending("galley.db").description,
-            schemas: [
-                ImageStore.schema, OverlaySnapshotter.schema, BuildCacheSchema.schema, WebMemory.schema,
-                StepHistory.schema, MeasuredSizes.schema,
-            ]
-        )
+    static let schemas = [
+        ImageStore.schema, OverlaySnapshotter.schema, BuildCacheSchema.schema, WebMemory.schema,
+        StepHistory.schema, MeasuredSizes.schema,
+    ]
+
+    static func databasePath(_ root: RawPath) -> RawPath { root.appending("galley.db") }
+
+    /// - Parameter clearsLeftovers: false leaves what dead processes left, for who only looks.
+    init(_ path: RawPath, clearsLeftovers: Bool = true) throws {
+        root = try StoreRoot(path, clearsLeftovers: clearsLeftovers)
+        database = try MetadataDatabase(path: Self.databasePath(path).description, schemas: Self.schemas)
         content = ContentStore(root)
         images = ImageStore(database)
         snapshots = OverlaySnapshotter(root, database)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-static const char *const mounting_commands[] = {"build", "load", "prune", "pull", "push", "rmi", "run", "save"};
+static const char *const mounting_commands[] = {"build", "doctor", "load", "prune", "pull", "push", "rmi", "run", "save"};
 
 int galley_command_mounts(const char *command) {
     for (size_t i = 0; i < sizeof mounting_commands / sizeof *mounting_commands; i++) {

@@ -16,6 +16,7 @@ struct GalleyCommand: ParsableCommand {
             RemoveCommand.self,
             InspectCommand.self, HistoryCommand.self, PullCommand.self, PushCommand.self, SaveCommand.self,
             LoadCommand.self, LoginCommand.self, LogoutCommand.self, DuCommand.self, PruneCommand.self,
+            DoctorCommand.self,
             VersionCommand.self, CompletionCommand.self,
         ]
     )

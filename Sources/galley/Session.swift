@@ -51,11 +51,15 @@ final class Session: Sendable {
     ///
     /// Throws why the namespaces could not be entered, for commands that need them.
     func engine() throws -> Engine {
-        if let failure = ProcessNamespaces.current.failure { throw failure }
-        let settings = try EngineSettings(root: root, configuration: configuration, environment: environment)
-        let engine = try Engine(settings)
+        let engine = try Engine(settings())
         opened.withLock { $0 = engine }
         return engine
+    }
+
+    /// Where everything is, for who does not open it.
+    func settings() throws -> EngineSettings {
+        if let failure = ProcessNamespaces.current.failure { throw failure }
+        return try EngineSettings(root: root, configuration: configuration, environment: environment)
     }
 
     /// Leaves the root directory in order.
