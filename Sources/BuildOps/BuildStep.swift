@@ -91,8 +91,15 @@ public final class BuildStep: SolverOp {
     }
 
     public func rebase(_ value: StepValue, onto inputs: [StepValue]) async throws -> StepValue {
+        if case .merge = vertex.op { return try await merged(inputs) }
         let base = try await inputs[0].stack.resolved()
         return StepValue(base + LayerStack((try await value.layers()).suffix(1)))
+    }
+
+    private func merged(_ inputs: [StepValue]) async throws -> StepValue {
+        var stack = LayerStack([])
+        for input in inputs { stack = stack + (try await input.stack.resolved()) }
+        return StepValue(stack)
     }
 
     public func prepare(inputs: [StepValue]) async throws {
@@ -112,9 +119,7 @@ public final class BuildStep: SolverOp {
             guard case .remote(let tree) = source else { throw unreachable }
             return try await tree.value()
         case .merge:
-            var stack = LayerStack([])
-            for input in inputs { stack = stack + (try await input.stack.resolved()) }
-            return StepValue(stack)
+            return try await merged(inputs)
         case .file(let op):
             let step = FileStep(op, environment)
             let result = try await step.run(inputs)

@@ -18,6 +18,15 @@ public struct LayerStack: Sendable {
 
         var key: CacheKey
         var layers: Layers
+
+        /// Nil when they are not in the store as far as is known.
+        var present: [SnapshotID]? {
+            switch layers {
+            case .present(let layers): layers
+            case .image(let image): image.fetched
+            case .unknown: nil
+            }
+        }
     }
 
     enum Part: Sendable {
@@ -53,7 +62,7 @@ public struct LayerStack: Sendable {
             switch part {
             case .layer(let id): result.append(id)
             case .source(let source):
-                guard case .present(let layers) = source.layers else { return nil }
+                guard let layers = source.present else { return nil }
                 result += layers
             }
         }
@@ -101,7 +110,7 @@ public struct LayerStack: Sendable {
             switch part {
             case .layer(let id): words.append(id.description)
             case .source(let source):
-                if case .present(let layers) = source.layers {
+                if let layers = source.present {
                     words.append("@\(source.key.digest.hex)/\(layers.count)")
                     words += layers.map(\.description)
                 } else {
@@ -141,6 +150,8 @@ public struct LayerStack: Sendable {
 /// An image's layers, fetched when they are first needed and once for all who need them.
 public protocol ImageLayers: Sendable {
     func snapshots() async throws -> [SnapshotID]
+    /// The layers, once `snapshots` has been asked for and has ended well.
+    var fetched: [SnapshotID]? { get }
     /// Nobody asked for the layers so far and perhaps nobody will: shows the image as found.
     func announceUnused()
 }

@@ -41,8 +41,9 @@ struct StepReuse {
             return try await areEqual(footprint.digest(inputs), footprint.digest(of: former[0], inputs))
                 ? .rebased : .none
         case .merge:
-            for (one, other) in zip(former, inputs) where try await !isSame(one, other) { return .none }
-            return .unchanged
+            for (one, other) in zip(former, inputs).dropFirst() where try await !isSame(one, other) { return .none }
+            guard let one = former.first, let other = inputs.first else { return .unchanged }
+            return try await isSame(one, other) ? .unchanged : .rebased
         case .image, .local, .git, .http:
             return .none
         }

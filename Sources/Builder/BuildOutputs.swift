@@ -12,6 +12,27 @@ import Solver
 /// Where a build's result goes.
 struct BuildOutputs: Sendable {
     let all: [ExportSpec]
+    /// Tells the steps of several targets apart; empty for one.
+    private(set) var label = ""
+
+    /// The outputs of each of the request's targets.
+    /// - Throws: `ExportError`, `BuilderError`: before anything is built.
+    static func ofEachTarget(_ request: BuildRequest) throws -> [BuildOutputs] {
+        try request.checkTargets()
+        guard request.targets.count > 1 else {
+            var request = request
+            request.tags += request.targetTags.values.flatMap(\.self)
+            return [try BuildOutputs(request)]
+        }
+        return try request.targets.map { target in
+            var one = request
+            one.tags = request.targetTags[target] ?? []
+            one.outputs = request.outputs.map { $0.replacing("{target}", with: target) }
+            var outputs = try BuildOutputs(one)
+            outputs.label = " (\(target))"
+            return outputs
+        }
+    }
 
     /// - Throws: `ExportError`, `BuilderError`: before anything is built.
     init(_ request: BuildRequest) throws {
@@ -60,6 +81,41 @@ struct BuildOutputs: Sendable {
             "docker exporter does not currently support exporting manifest lists",
             nextStep: "write type=oci, or build for one platform"
         )
+    }
+}
+
+extension BuildRequest {
+    /// - Throws: `BuilderError` for targets, names and outputs that do not fit together.
+    fileprivate func checkTargets() throws {
+        if let unknown = targetTags.keys.sorted().first(where: { !targets.contains($0) }) {
+            throw BuilderError(
+                .invalidRequest,
+                "a name is for the target \"\(unknown)\", which is not built",
+                nextStep: "add --target \(unknown), or leave \"\(unknown)=\" out of -t"
+            )
+        }
+        guard targets.count > 1 else { return }
+        if Set(targets).count != targets.count {
+            throw BuilderError(.invalidRequest, "a target is named twice: \(targets.joined(separator: ", "))")
+        }
+        if verifiesReproducibility {
+            throw BuilderError(.invalidRequest, "--verify-reproducible takes one target at a time")
+        }
+        if let name = tags.first {
+            throw BuilderError(
+                .invalidRequest,
+                "several targets are built, and \(name.familiar) could be the name of any",
+                nextStep: "say which: -t \(targets[0])=\(name.familiar)"
+            )
+        }
+        for text in outputs where !text.contains("{target}") {
+            if try ExportSpec(parsing: text).kind == .image { continue }
+            throw BuilderError(
+                .invalidRequest,
+                "several targets cannot be written to one place: --output \(text)",
+                nextStep: "put {target} into the destination, like dest=out/{target}"
+            )
+        }
     }
 }
 

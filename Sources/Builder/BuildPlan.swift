@@ -6,10 +6,10 @@ import DockerfileFrontend
 import DockerfileSyntax
 import Solver
 
-/// What a request comes to: a lowered build for each platform, and all their steps as one graph.
+/// What a request comes to: a lowered build for each target and platform, and all their steps as one graph.
 struct BuildPlan {
     let dockerfile: Dockerfile
-    /// In the order of the request's platforms; at least one.
+    /// In the order of the request's targets, and of each target of the platforms; at least one.
     let builds: [LoweredBuild]
     let graph: BuildGraph
     /// Each once.
@@ -26,5 +26,10 @@ struct BuildPlan {
         }
         self.graph = graph
         self.warnings = warnings
+    }
+
+    /// Some of the builds.
+    func part(_ range: Range<Int>) -> BuildPlan {
+        BuildPlan(dockerfile: dockerfile, builds: Array(builds[range]), warnings: [])
     }
 }

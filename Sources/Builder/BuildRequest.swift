@@ -36,9 +36,12 @@ public struct BuildRequest: Sendable {
     public var recipe: Recipe
     /// In the syntax of `--build-context`.
     public var namedContexts: [String]
-    /// Names for the image; the default tag is `latest`.
+    /// Names for the image; the default tag is `latest`. Of several targets each has names of its own.
     public var tags: [Reference]
-    public var target: String?
+    /// Names by target, for builds of several.
+    public var targetTags: [String: [Reference]]
+    /// The stages to build, an image each; empty builds the last.
+    public var targets: [String]
     public var buildArguments: [String: String]
     public var labels: [LoweringRequest.Label]
     public var noCache: LoweringRequest.NoCache
@@ -74,6 +77,8 @@ public struct BuildRequest: Sendable {
         self.recipe = recipe
         namedContexts = []
         tags = []
+        targetTags = [:]
+        targets = []
         buildArguments = [:]
         labels = []
         noCache = .none
@@ -103,6 +108,17 @@ public struct BuildResult: Sendable {
     /// What `--metadata-file` holds, in BuildKit's names.
     public var metadata: JSONValue
     public var warnings: [BuildWarning]
+    /// Of a build of several targets what became of each, in their order; then all else here is of the last.
+    public var targets: [TargetResult] = []
     /// What both builds came to; nil when there was but one.
     public var reproduced: ReproducedResult?
+}
+
+/// One of several images that a build made.
+public struct TargetResult: Sendable {
+    /// As the request names it.
+    public var target: String
+    /// Digest of the image's config; nil when only files were exported.
+    public var imageID: Digest?
+    public var metadata: JSONValue
 }

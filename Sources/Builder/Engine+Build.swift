@@ -48,8 +48,8 @@ extension Engine {
         var request = wanted
         if request.verifiesReproducibility { request.noCache = .all }
         let events = StepEvents(sink: chronicle)
-        let outputs = try BuildOutputs(request)
-        try outputs.check(platforms: request.platforms)
+        let outputs = try BuildOutputs.ofEachTarget(request)
+        for output in outputs { try output.check(platforms: request.platforms) }
         let contexts = try await contexts(request, events, provisions, witness: chronicle)
         let plan = try await plan(request, contexts, events)
         for warning in plan.warnings { events.sink.send(.warning(nil, warning)) }
@@ -59,12 +59,12 @@ extension Engine {
             let layers: [[SnapshotID]]
             var reproduced: ReproducedResult?
             if request.verifiesReproducibility {
-                (layers, reproduced) = try await solveTwice(plan, contexts.environment, outputs, events)
+                (layers, reproduced) = try await solveTwice(plan, contexts.environment, outputs[0], events)
             } else {
                 layers = try await solve(plan, contexts.environment, events)
             }
             inquiry.stop(succeeded: true)
-            var result = try await export(plan, layers, outputs, events)
+            var result = try await export(plan, layers, outputs, request.targets, events)
             result.reproduced = reproduced
             result.warnings = plan.warnings
             await answers
@@ -115,7 +115,7 @@ extension Engine {
         return BuildPlan(dockerfile: dockerfile, builds: builds, warnings: warnings)
     }
 
-    /// One build a platform.
+    /// One build for each target and platform: all of one target stand together.
     private func lowered(
         _ dockerfile: Dockerfile,
         _ request: BuildRequest,
@@ -124,7 +124,10 @@ extension Engine {
     ) async throws -> [LoweredBuild] {
         var lowering = loweringRequest(request, contexts)
         var builds: [LoweredBuild] = []
-        for platform in request.platforms.isEmpty ? [nil] : request.platforms.map(Optional.some) {
+        let targets = request.targets.isEmpty ? [nil] : request.targets.map(Optional.some)
+        let platforms = request.platforms.isEmpty ? [nil] : request.platforms.map(Optional.some)
+        for (target, platform) in targets.flatMap({ target in platforms.map { (target, $0) } }) {
+            lowering.target = target
             lowering.platform = platform
             var build = try await DockerfileFrontend.lower(dockerfile, lowering, resolver: images)
             if case .vertex(let id)? = build.epoch, let vertex = build.graph[id] {
@@ -140,7 +143,7 @@ extension Engine {
     /// For the first platform.
     func loweringRequest(_ request: BuildRequest, _ contexts: LoadedContexts) -> LoweringRequest {
         LoweringRequest(
-            target: request.target,
+            target: request.targets.first,
             buildArguments: request.buildArguments,
             labels: request.labels,
             noCache: request.noCache,

@@ -35,7 +35,7 @@ extension Engine {
     ) async throws -> LintReport {
         let images = KnownImages(baseImages(request, events), isLenient: true)
         var questions = lintRequest(request, contexts, images)
-        questions.coversAllStages = request.target?.isEmpty ?? true
+        questions.coversAllStages = request.targets.allSatisfy(\.isEmpty)
         var report = lint(dockerfile, questions)
         // Triggers of an image may name further ones.
         while try await images.resolveAsked() { report = lint(dockerfile, questions) }
@@ -52,7 +52,7 @@ extension Engine {
     public func outline(_ request: BuildRequest, events sink: any SolverEventSink) async throws -> Outline {
         try await describing {
             let (dockerfile, contexts) = try await read(request, StepEvents(sink: sink))
-            if let target = request.target, !target.isEmpty,
+            if let target = request.targets.first, !target.isEmpty,
                 !dockerfile.stages.contains(where: { $0.name == target.lowercased() })
             {
                 let known = dockerfile.stages.compactMap(\.name)
@@ -136,7 +136,7 @@ extension Engine {
         var patterns: [String] = []
         if case .local(_, let ignored) = contexts.main { patterns = ignored }
         return LintRequest(
-            target: request.target,
+            target: request.targets.first,
             buildArguments: request.buildArguments,
             platform: request.platforms.first ?? .host,
             ignorePatterns: patterns,

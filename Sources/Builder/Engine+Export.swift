@@ -10,6 +10,29 @@ import Snapshots
 import Solver
 
 extension Engine {
+    /// Hands what each target came to to its outputs.
+    ///
+    /// - Parameter layers: of each build of the plan.
+    func export(
+        _ plan: BuildPlan,
+        _ layers: [[SnapshotID]],
+        _ outputs: [BuildOutputs],
+        _ targets: [String],
+        _ events: StepEvents
+    ) async throws -> BuildResult {
+        guard outputs.count > 1 else { return try await export(plan, layers, outputs[0], events) }
+        let count = plan.builds.count / outputs.count
+        var results: [TargetResult] = []
+        var last = BuildResult(imageID: nil, manifest: nil, names: [], metadata: .object([:]), warnings: [])
+        for (index, output) in outputs.enumerated() {
+            let range = (index * count)..<((index + 1) * count)
+            last = try await export(plan.part(range), Array(layers[range]), output, events)
+            results.append(TargetResult(target: targets[index], imageID: last.imageID, metadata: last.metadata))
+        }
+        last.targets = results
+        return last
+    }
+
     /// Completes the images, one a platform, and hands them to every output.
     ///
     /// - Parameter layers: of each build of the plan.
@@ -26,7 +49,7 @@ extension Engine {
             if spec.rewritesTimestamps, times.epochs.contains(nil) {
                 events.sink.send(.warning(nil, .noEpochToRewriteTo))
             }
-            try await events.step(spec.stepName) { vertex in
+            try await events.step(spec.stepName + outputs.label) { vertex in
                 let transfers: TransferReporter = { name, total in events.transfer(vertex, name, total: total) }
                 var images = assembled[times] ?? []
                 if images.isEmpty {

@@ -24,6 +24,7 @@ final class StoredImage: ImageLayers {
     private let info: VertexInfo?
     private let memo = OnceTask<[SnapshotID]>()
     private let announced = Monitor(false)
+    private let found = Monitor<[SnapshotID]?>(nil)
 
     init(
         _ configDigest: Digest,
@@ -59,8 +60,12 @@ final class StoredImage: ImageLayers {
     }
 
     func snapshots() async throws -> [SnapshotID] {
-        try await memo.value { try await self.find() }
+        let layers = try await memo.value { try await self.find() }
+        found.withLock { $0 = layers }
+        return layers
     }
+
+    var fetched: [SnapshotID]? { found.withLock { $0 } }
 
     func announceUnused() {
         guard let info else { return }

@@ -14,8 +14,16 @@ extension BuildCommand {
         request.namedContexts = namedContexts
         try limits.refuse()
         try access.apply(to: &request)
-        request.tags = try tags.map(newName)
-        request.target = target
+        for text in tags {
+            // No name of an image holds this sign.
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            if parts.count == 2 {
+                request.targetTags[parts[0], default: []].append(try newName(parts[1]))
+            } else {
+                request.tags.append(try newName(text))
+            }
+        }
+        request.targets = targets
         for text in buildArguments {
             let (key, value) = try keyValue(text, of: "--build-arg")
             // As docker: a name that the environment does not have is as if it had not been given.

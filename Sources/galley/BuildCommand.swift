@@ -20,7 +20,7 @@ struct BuildCommand: EngineCommand {
     @Option(
         name: .letter("t", "tag"),
         parsing: .unconditionalSingleValue,
-        help: .init("Name the image.", value: "name:tag")
+        help: .init("Name the image; of several targets: stage=name:tag.", value: "name:tag")
     )
     var tags: [String] = []
 
@@ -41,8 +41,15 @@ struct BuildCommand: EngineCommand {
     )
     var namedContexts: [String] = []
 
-    @Option(parsing: .unconditional, help: .init("Stop at this stage.", value: "stage"))
-    var target: String?
+    @Option(
+        name: .customLong("target"),
+        parsing: .unconditionalSingleValue,
+        help: .init(
+            "Stop at this stage; more than one build an image each, and share what they have in common.",
+            value: "stage"
+        )
+    )
+    var targets: [String] = []
 
     @Option(
         name: .customLong("build-arg"),
@@ -163,6 +170,7 @@ struct BuildCommand: EngineCommand {
         var request = try request(input, environment: session.environment)
         if !isTerminal(STDOUT_FILENO) { request.standardOutput = try standardStream(STDOUT_FILENO) }
         let call = try calls.parsed()
+        if call != nil, targets.count > 1 { throw invalidValue("--check and --call take one target at a time") }
         if call != nil, verifyReproducible {
             throw invalidValue("--verify-reproducible cannot be used with --check and --call, which build nothing")
         }
@@ -174,7 +182,7 @@ struct BuildCommand: EngineCommand {
             try await engine.build(frozen, events: display)
         }
         try await keep(result, session.environment["BUILDX_METADATA_WARNINGS"])
-        if mode == .quiet, let id = result.imageID, !writesToStandardOutput { try writeOutput("\(id)\n") }
+        if mode == .quiet, !writesToStandardOutput { try writeOutput(imageIDs(result).map { "\($0)\n" }.joined()) }
         if mode != .quiet, let both = result.reproduced {
             let line =
                 "reproducible: both builds gave \(both.isImage ? "the image" : "files with the digest") \(both.digest)\n"
@@ -192,13 +200,22 @@ struct BuildCommand: EngineCommand {
         try removeFile(RawPath(imageIDFile))
     }
 
+    private func imageIDs(_ result: BuildResult) -> [Digest] {
+        result.targets.isEmpty ? [result.imageID].compactMap(\.self) : result.targets.compactMap(\.imageID)
+    }
+
     /// Writes the files that were asked for.
     ///
     /// - Parameter wantsWarnings: whether the metadata have the warnings, as buildx has it.
     private func keep(_ result: BuildResult, _ wantsWarnings: String?) async throws {
-        if let imageIDFile, let id = result.imageID { try await writeResultFile(imageIDFile, id.description) }
+        let ids = imageIDs(result).map(\.description).joined(separator: "\n")
+        if let imageIDFile, !ids.isEmpty { try await writeResultFile(imageIDFile, ids) }
         if let metadataFile {
             var metadata = result.metadata.objectValue ?? [:]
+            // As of a bake with several targets.
+            if !result.targets.isEmpty {
+                metadata = Dictionary(result.targets.map { ($0.target, $0.metadata) }, uniquingKeysWith: { $1 })
+            }
             if ["1", "t", "true"].contains(wantsWarnings?.lowercased()), !result.warnings.isEmpty {
                 metadata["buildx.build.warnings"] = warningsMetadata(result.warnings)
             }

@@ -56,7 +56,7 @@ import Testing
         guard case .location("ctx") = request.context else { throw Unexpected() }
         #expect(request.namedContexts == ["a=b", "c=docker-image://d"])
         #expect(request.tags.map(\.description) == ["docker.io/library/a:latest", "r.io/b:2"])
-        #expect(request.target == "t")
+        #expect(request.targets == ["t"])
         #expect(request.buildArguments == ["A": "1=2", "B": "b", "D": ""])
         #expect(request.labels == [.init(key: "k", value: "v"), .init(key: "bare", value: "")])
         #expect(request.noCache == .all)
