@@ -34,13 +34,17 @@ final class BuildInquiry: Sendable {
         directories = contexts.environment.directories
         let context = Self.name(of: request.context, directories)
         let dockerfile = contexts.recipe.path ?? contexts.recipe.name
-        places = plan.builds.map { build in
-            let place = BuildPlace(
-                context: context,
-                dockerfile: dockerfile,
-                platform: build.config.platform.description
+        // Several targets of one platform are one build with several ends.
+        var platforms: [String] = []
+        for build in plan.builds where !platforms.contains(build.config.platform.description) {
+            platforms.append(build.config.platform.description)
+        }
+        places = platforms.map { platform in
+            let builds = plan.builds.filter { $0.config.platform.description == platform }
+            return PlannedPlace(
+                place: BuildPlace(context: context, dockerfile: dockerfile, platform: platform),
+                vertices: plan.graph.reachable(from: builds.compactMap(\.result))
             )
-            return PlannedPlace(place: place, vertices: build.graph.reachable(from: build.result.map { [$0] } ?? []))
         }
         comparisons = Mutex(places.map { _ in nil })
         for place in places { chronicle.begin(place.vertices) }
@@ -88,7 +92,7 @@ final class BuildInquiry: Sendable {
         if succeeded, isQuiet, try history.noteFound(place.place, fingerprint: fingerprint, time: now) { return }
         let build = RecordedBuild(
             place: place.place,
-            target: request.target,
+            target: request.targets.isEmpty ? nil : request.targets.joined(separator: ", "),
             time: now,
             succeeded: succeeded,
             steps: place.records(observations)
