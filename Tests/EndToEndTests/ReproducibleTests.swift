@@ -276,6 +276,12 @@ struct ReproducibleTests {
             ["-o", "type=image"],
             ["/f: time 1", "set SOURCE_DATE_EPOCH, and add rewrite-timestamp=true"]
         ),
+        // Both builds take less than a second.
+        (
+            "RUN date +%s > /stamp",
+            ["-o", "type=image,rewrite-timestamp=true"],
+            ["/stamp: content from byte "]
+        ),
         // A cache mount is empty for the second build.
         (
             "RUN --mount=type=cache,target=/c echo x >> /c/log; cp /c/log /log",
