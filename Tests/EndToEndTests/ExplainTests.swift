@@ -232,13 +232,14 @@ struct ExplainTests {
 
     @Test func aBaseImage() async throws {
         let store = try GalleyStore()
-        func tagBase(_ text: String) async throws -> String {
-            try await store.build(BuildContext("FROM scratch\nCOPY f /\n", ["f": text]), tag: "base:1")
+        func tagBase(_ mode: String) async throws -> String {
+            try await store.build(BuildContext("FROM scratch\nCOPY --chmod=\(mode) f /d/\n", ["f": "1"]), tag: "base:1")
         }
-        let context = try BuildContext("FROM base:1\nCOPY Dockerfile /\nCOPY --from=base:1 /f /g\n")
-        let old = try await tagBase("1")
+        // Into a directory of the base that is another one then, or the copy's layer would be kept.
+        let context = try BuildContext("FROM base:1\nCOPY Dockerfile /d/\nCOPY --from=base:1 /d/f /g\n")
+        let old = try await tagBase("755")
         try await store.build(context)
-        let new = try await tagBase("2")
+        let new = try await tagBase("700")
         let progress = try await store.record(context).progress
         let details = ["was: docker.io/library/base:1 (\(old))", "now: docker.io/library/base:1 (\(new))"]
         let reason = try progress.step("COPY Dockerfile").reason
