@@ -97,7 +97,7 @@ extension StoreExamination {
             var condition = try snapshots.examine(layer, cancellation.check)
             if condition == .sound, options.isDeep || isRebuilt {
                 switch try proof.check(layer) {
-                case .proved: break
+                case .proved: if !layer.isMarked, options.repairs { try snapshots.mark(layer.id) }
                 case .disproved: condition = .altered("its files are not what its digest was made of")
                 case .unknown:
                     // Of a salvaged row nothing is believed; of a sound database's there is no reason for doubt.

@@ -11,6 +11,8 @@ public struct StoredLayer: Sendable {
     public var id: SnapshotID
     public var diffID: DiffID?
     fileprivate var mark: String?
+    /// Whether the store remembers what the layer looked like when it was published.
+    public var isMarked: Bool { mark != nil }
 }
 
 /// What a look at a layer's directory tells.
@@ -129,6 +131,17 @@ extension OverlaySnapshotter {
                     .integer(id.rawValue), .text(diffID.description), .integer(FileTime.now.seconds),
                     .integer(root.useStamp), .text(mark.description),
                 ]
+            )
+        }
+    }
+
+    /// Remembers what a layer looks like whose content was proved just now, as if it had been published.
+    public func mark(_ id: SnapshotID) throws {
+        let mark = LayerMark(try status(at: workingDirectory, path(of: id)))
+        try database.write { transaction in
+            try transaction.execute(
+                "UPDATE snapshots SET root = ? WHERE id = ?",
+                [.text(mark.description), .integer(id.rawValue)]
             )
         }
     }

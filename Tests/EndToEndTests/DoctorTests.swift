@@ -240,6 +240,10 @@ import Testing
         if damage.keepsNames {
             #expect(names == "app\nalpine\n", "\(damage.name): \(repaired)")
             #expect(try await store.shell("app", "cat /both") == "copied\nmade\n")
+            // Of the layers that were saved as much is known as of others.
+            try await runScript("echo other > $(echo snapshots/*/fs/made/deep/file)", directory: store.root)
+            let altered = try await store.galley("doctor").get()
+            #expect(altered.output.contains("was changed after the layer was made"), "\(damage.name): \(altered)")
         }
         try await store.addPinnedBase()
         #expect(try await store.pinnedBuild(context, tag: "app") == id)
