@@ -61,6 +61,16 @@ extension Engine {
 
     /// Writes images as one archive that `docker load` and `galley load` read.
     public func save(_ names: [String], to output: SharedFD) async throws {
+        try await save(names, to: .descriptor(output.raw))
+        withExtendedLifetime(output) {}
+    }
+
+    /// The same into a file, which appears when it is whole; a killed process leaves nothing of it.
+    public func save(_ names: [String], to file: RawPath) async throws {
+        try await save(names, to: .file(file))
+    }
+
+    private func save(_ names: [String], to destination: ExportDestination) async throws {
         let steps = StepEvents(sink: SilentEvents())
         var images: [NamedImage] = []
         for name in names {
@@ -74,8 +84,7 @@ extension Engine {
             store.images,
             LayerOptions(compression: .none)
         )
-        _ = try await LayoutExporter(blobs, format: .docker).exportArchive(images, to: .descriptor(output.raw))
-        withExtendedLifetime(output) {}
+        _ = try await LayoutExporter(blobs, format: .docker).exportArchive(images, to: destination)
     }
 
     /// Reads what `save`, docker or skopeo wrote, and returns what to tell the user of each image: its names, or its id.

@@ -102,9 +102,7 @@ struct SaveCommand: EngineCommand {
             return 0
         }
         let engine = try session.engine()
-        try await withResultFile(output) { file in
-            try await interruptible { try await engine.save(images, to: file) }
-        }
+        try await interruptible { try await engine.save(images, to: RawPath(output)) }
         return 0
     }
 }
