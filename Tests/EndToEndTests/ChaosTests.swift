@@ -186,7 +186,7 @@ private struct Chaos {
         case 0..<3: return (build + ["-t", recipe.name, recipe.context.path], 1200)
         case 3..<6: return (build + ["--no-cache", "-t", recipe.name, recipe.context.path], 1800)
         case 6: return (build + ["-o", "type=oci,dest=\(out.file("app.tar"))", recipe.context.path], 1500)
-        case 7: return (build + ["-o", "type=local,dest=\(out.file("app-\(kills)"))", recipe.context.path], 1500)
+        case 7: return (build + ["-o", "type=local,dest=\(out.file("app-\(log.count)"))", recipe.context.path], 1500)
         case 8, 9: return (build + ["-t", recipe.name, "--push", recipe.context.path], 1800)
         case 10: return (["pull", "\(proxy.host)/base"], 500)
         case 11: return (["rmi", "-f", recipe.name], 120)
@@ -197,13 +197,13 @@ private struct Chaos {
         }
     }
 
-    /// Starts up to three programs at once and kills them, each at a moment of its own.
+    /// Starts up to four programs at once and kills them, each at a moment of its own.
     mutating func killSome() async throws {
         let isCut = Int.random(in: 0..<4, using: &dice) == 0
         proxy.cut(after: isCut ? Int.random(in: 0..<400_000, using: &dice) : nil)
         if isCut { log.append("connections are cut") }
         var running: [(program: RunningProgram, end: ContinuousClock.Instant)] = []
-        for _ in 0..<Int.random(in: 1...3, using: &dice) {
+        for _ in 0..<Int.random(in: 2...4, using: &dice) {
             let (arguments, limit) = command()
             let delay = Int.random(in: 0...limit, using: &dice)
             log.append("kill after \(delay) ms: \(arguments.joined(separator: " "))")
