@@ -26,6 +26,8 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
     private var waiting: Set<VertexID> = []
     /// How many steps may still ask for a step's result.
     private var openUsers: [VertexID: Int] = [:]
+    /// Steps whose results do not belong to their keys, nor do those of what is above them.
+    private var strays: Set<VertexID> = []
     /// Why nothing new is started any more.
     private var stopReason: (any Error)?
 
@@ -144,6 +146,7 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
                 return hit
             }
             let inputs = try await results(of: op.info.inputs)
+            if op.info.inputs.contains(where: strays.contains) { return try await strayValue(op, inputs) }
             if !op.ignoresCache, let hit = try await formerValue(op, definition.key, inputs) { return hit }
             return try await newValue(op, definition, inputs)
         } catch {
@@ -183,8 +186,19 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
         return nil
     }
 
+    /// What is made of something else than the keys say: for this build only.
+    private func strayValue(_ op: Op, _ inputs: [Op.Value]) async throws -> Op.Value {
+        try await op.prepare(inputs: inputs)
+        try Task.checkCancellation()
+        strays.insert(op.info.id)
+        return try await execute(op, inputs)
+    }
+
     private func record(_ value: Op.Value, _ op: Op, _ inputs: [Op.Value], _ key: CacheKey) async throws {
-        guard value.isReusable else { return }
+        guard value.isReusable else {
+            strays.insert(op.info.id)
+            return
+        }
         try await index.record(value, of: RecordedStep(op.info, operation: op.operation), inputs: inputs, key: key)
     }
 

@@ -227,6 +227,21 @@ import Testing
         #expect(kitchen.executed == ["source", "a"])
     }
 
+    /// A source that changed while it was read is in all that was made of it, under keys that know nothing of that.
+    @Test func nothingMadeOfSuchAResultIsRecordedEither() async throws {
+        let kitchen = FakeKitchen()
+        diamond(kitchen) { $0.isReusable = $0.info.name != "a" }
+        try await kitchen.solve("d")
+        kitchen.clear()
+        diamond(kitchen)
+        try await kitchen.solve("d")
+        #expect(kitchen.executed == ["source", "a", "b", "c", "d"])
+        kitchen.clear()
+        diamond(kitchen)
+        try await kitchen.solve("d")
+        #expect(kitchen.executed.isEmpty)
+    }
+
     @Test func independentStepsRunAtTheSameTime() async throws {
         let kitchen = FakeKitchen()
         let barrier = Barrier(20)
