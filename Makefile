@@ -3,7 +3,7 @@
 
 # The one door. Every target is one script; the scripts explain themselves.
 .DEFAULT_GOAL := help
-.PHONY: build try test bases bench format lint clean help
+.PHONY: build try test bases bench bench-scale format lint clean help
 
 build: ## build galley (release) into .build/release/galley
 	@Scripts/build.sh
@@ -19,6 +19,9 @@ bases: ## make sure alpine, golang and debian base images are in the local store
 
 bench: ## compare build times, beside buildah where it is installed
 	@Scripts/bench.sh
+
+bench-scale: ## measure and plot how time and memory grow with the size of builds
+	@Scripts/bench.sh scale
 
 format: ## format all Swift files in place
 	@Scripts/format.sh

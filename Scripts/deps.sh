@@ -3,7 +3,7 @@
 # Copyright the Galley authors
 
 # Installs the Debian packages that the named purposes need and that are not there yet:
-#   Scripts/deps.sh build|run|bases|test|lint...
+#   Scripts/deps.sh build|run|bases|test|lint|plots...
 # On systems that are not Debian it prints the list and stops; GALLEY_SKIP_DEPS=1 goes on without looking.
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -17,8 +17,9 @@ bases='python3 python3-pip mmdebstrap debian-archive-keyring uidmap util-linux'
 test='skopeo umoci buildah docker-registry apache2-utils openssl openssh-client attr tar unzip zstd bzip2 xz-utils
     procps qemu-user-static'
 lint='shellcheck python3'
+plots='python3 python3-matplotlib'
 
-[ $# -gt 0 ] || die "usage: Scripts/deps.sh build|run|bases|test|lint..."
+[ $# -gt 0 ] || die "usage: Scripts/deps.sh build|run|bases|test|lint|plots..."
 [ "${GALLEY_SKIP_DEPS:-}" != 1 ] || exit 0
 
 wanted=
@@ -29,7 +30,8 @@ for purpose in "$@"; do
     bases) wanted="$wanted $bases" ;;
     test) wanted="$wanted $run $bases $test" ;;
     lint) wanted="$wanted $lint" ;;
-    *) die "no such purpose: $purpose (build, run, bases, test, lint)" ;;
+    plots) wanted="$wanted $plots" ;;
+    *) die "no such purpose: $purpose (build, run, bases, test, lint, plots)" ;;
     esac
 done
 # One container runtime is enough; runc lives in /usr/sbin, which is not on every user's PATH.

@@ -7,4 +7,4 @@ set -eu
 . "$(dirname "$0")/common.sh"
 
 printf 'usage: make TARGET\n\n'
-awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $1, $2 }' Makefile
+awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $1, $2 }' Makefile
