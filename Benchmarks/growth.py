@@ -1,26 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the Galley authors
 
-"""The figures of scale.py as Markdown: a table per family, sizes down, and below them how each column grows."""
+"""The figures of scale.py as Markdown: a table per family, sizes down, and below them how each column grows.
+
+Growth counts in each of a cell's three figures: seconds, processor time, memory.
+"""
 
 from measuring import LINEAR, exponent
 
 COLUMNS = {"wall": "{:.3f} s", "cpu": "{:.3f} s", "peak": "{:.0f} MiB"}
 
 
+def page(report):
+    """The tables with the plots, to be kept beside them."""
+    parts = ["# How time and memory grow", "Made by `make bench-scale`; Benchmarks/README.md tells how it is measured."]
+    for name, family in report["families"].items():
+        parts += [f"## {family['axis'].capitalize()}", f"![{family['axis']}](scale-{name}.svg)", table(family)]
+    return "\n\n".join([*parts, "## Conditions and findings", *conclusion(report)]) + "\n"
+
+
 def tables(report):
     """All tables, and what they were measured on."""
-    parts = [table(family) for family in report["families"].values()]
+    return "\n\n".join([*(table(family) for family in report["families"].values()), *conclusion(report)])
+
+
+def conclusion(report):
     host = report["machine"]
-    parts.append(
-        f"Medians of {report['runs']} runs: seconds from start to exit, seconds of processor time, peak resident memory. "
-        f"Exponent: the b of cost = a * size^b over the upper half of the sizes. {host['processor']}, "
-        f"{host['cores']} cores, {host['memory_gib']} GiB, {host['system']}, kernel {host['kernel']}, "
-        f"{report['file_system']}. Galley {report['version']}, commit {report['commit']}."
+    conditions = (
+        f"Medians of {report['runs']} run(s): seconds from start to exit, seconds of processor time, "
+        f"peak resident memory. Exponent: the b of cost = a * size^b over the upper half of the sizes. "
+        f"{host['processor']}, {host['cores']} cores, {host['memory_gib']} GiB, {host['system']}, "
+        f"kernel {host['kernel']}, {report['file_system']}. Galley {report['version']}, commit {report['commit']}."
     )
     complaints = [line for family in report["families"].values() for line in findings(family)]
-    parts.append("\n".join(complaints) if complaints else f"No exponent is above {LINEAR}, and no bound is passed.")
-    return "\n\n".join(parts)
+    found = "\n".join(complaints) if complaints else f"No exponent is above {LINEAR}, and no bound is passed."
+    return [conditions, found]
 
 
 def table(family):

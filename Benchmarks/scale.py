@@ -21,7 +21,7 @@ import tempfile
 
 from bench import commit, file_system, machine, run
 from families import CacheRecords, ContextFiles, Layers, Vertices
-from growth import tables
+from growth import page, tables
 from measuring import floor
 
 
@@ -64,7 +64,7 @@ def main():
     parser.add_argument("--max", type=int, help="no sizes above this")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", type=pathlib.Path, help="all figures, written after each family")
-    parser.add_argument("--plots", type=pathlib.Path, help="where to draw, with matplotlib; needs --json")
+    parser.add_argument("--plots", type=pathlib.Path, help="for plots and the tables, scale.md; needs --json")
     options = parser.parse_args()
     if options.runs < 1:
         parser.error("--runs must be at least 1")
@@ -110,6 +110,7 @@ def main():
     print(tables(report))
     if options.plots:
         subprocess.run([python, pathlib.Path(__file__).parent / "plots.py", options.json, options.plots], check=True)
+        (options.plots / "scale.md").write_text(page(report))
 
 
 if __name__ == "__main__":
