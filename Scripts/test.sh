@@ -27,18 +27,27 @@ Scripts/foreign.sh || say 'no busybox for arm64: the tests of foreign platforms 
 GALLEY_TEST_USER=$(test_user)
 export GALLEY_TEST_BINARY GALLEY_TEST_BASES GALLEY_TEST_STORE GALLEY_TEST_USER
 if [ $# -gt 0 ]; then
-    swift test --skip-build "$@"
-else
-    # Several processes: containers and mounts of one must not be inherited by, or seen from, the children of another.
-    status=0
-    # And what computes for long keeps the threads that all tests of its process share.
-    swift test --skip-build --skip EndToEndTests --skip ExecutorTests --skip ExportersTests --skip BuildOpsTests \
-        --skip ArchiveTests || status=$?
-    for suite in ArchiveTests BuildOpsTests ExecutorTests ExportersTests; do
-        swift test --skip-build --filter "$suite" || status=$?
-    done
-    # Each of these starts several programs: all at once would be hundreds, and every time limit would be for nothing.
-    swift test --skip-build --filter EndToEndTests --experimental-maximum-parallelization-width "$(test_width)" ||
-        status=$?
-    exit "$status"
+    exec swift test --skip-build "$@"
 fi
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+# One process of tests; what failed is told again at the end, where it is found below thousands of lines.
+run_tests() {
+    { swift test --skip-build "$@" 2>&1 || echo "swift test $*" >>"$logs/failed"; } | tee -a "$logs/output"
+}
+
+# Several processes: containers and mounts of one must not be inherited by, or seen from, the children of another.
+# And what computes for long keeps the threads that all tests of its process share.
+run_tests --skip EndToEndTests --skip ExecutorTests --skip ExportersTests --skip BuildOpsTests --skip ArchiveTests
+for suite in ArchiveTests BuildOpsTests ExecutorTests ExportersTests; do
+    run_tests --filter "$suite"
+done
+# Each of these starts several programs: all at once would be hundreds, and every time limit would be for nothing.
+run_tests --filter EndToEndTests --experimental-maximum-parallelization-width "$(test_width)"
+
+[ -s "$logs/failed" ] || exit 0
+say '== what failed'
+grep -aE '^(✘|↳)|: error: |Fatal error' "$logs/output" >&2 || true
+die "$(cat "$logs/failed")"
