@@ -172,18 +172,27 @@ public actor Solver<Op: SolverOp, Index: CacheIndex> where Index.Value == Op.Val
         events.send(.completed(op.info.id, .failed(message: "\(error)"), at: now()))
     }
 
-    /// What the operation made before, of inputs that it cannot tell from these.
+    /// What the operation made before, of inputs that it cannot tell from these; else what it made of others and would
+    /// put on top of these just so.
     private func formerValue(_ op: Op, _ definition: CacheKey, _ inputs: [Op.Value]) async throws -> Op.Value? {
+        var movable: Op.Value?
         for former in try await index.formerResults(of: op.operation) {
             let reuse = try await op.reuse(of: former.inputs, for: inputs)
-            guard reuse != .none, var value = try await index.result(former) else { continue }
-            if reuse == .rebased { value = try await op.rebase(value, onto: inputs) }
-            try await record(value, op, inputs, definition)
-            if reuse == .rebased { events.send(.rebased(op.info.id)) }
-            announceCached(op.info.id)
-            return value
+            guard reuse == .unchanged || reuse == .rebased && movable == nil else { continue }
+            guard let value = try await index.result(former) else { continue }
+            if reuse == .unchanged {
+                try await record(value, op, inputs, definition)
+                announceCached(op.info.id)
+                return value
+            }
+            movable = value
         }
-        return nil
+        guard let movable else { return nil }
+        let value = try await op.rebase(movable, onto: inputs)
+        try await record(value, op, inputs, definition)
+        events.send(.rebased(op.info.id))
+        announceCached(op.info.id)
+        return value
     }
 
     /// What is made of something else than the keys say: for this build only.

@@ -96,93 +96,19 @@ import Testing
         #expect(kitchen.journal.all.contains("cached b"))
     }
 
-    /// Two processes that share the index: one does the step, the other waits for it and shows it.
-    @Test func doesOnceWhatTwoProcessesNeedAtTheSameTime() async throws {
-        let first = FakeKitchen()
-        let second = FakeKitchen(index: first.index)
-        let running = Barrier(2)
-        let release = Barrier(2)
-        for (kitchen, isFirst) in [(first, true), (second, false)] {
-            kitchen.add("source")
-            kitchen.add("a", ["source"]) {
-                guard isFirst else { return }
-                $0.body = {
-                    try await running.arrive()
-                    try await release.arrive()
-                }
-            }
-            kitchen.add("b", ["a"])
+    /// The newest former result could be moved; an older one fits as it is, and stops the wave.
+    @Test func prefersWhatFitsToWhatCanBeMoved() async throws {
+        let kitchen = FakeKitchen()
+        for (revision, below) in [("1", "x"), ("2", "y"), ("3", "x")] {
+            kitchen.clear()
+            kitchen.add("source") { $0.revision = revision }
+            kitchen.add("a", ["source"]) { $0.result = below }
+            kitchen.add("b", ["a"]) { $0.canRebase = true }
+            kitchen.add("c", ["b"])
+            try await kitchen.solve("c")
+            #expect(kitchen.journal.count("rebased") == (below == "y" ? 1 : 0), "revision \(revision)")
         }
-        let one = first.solver()
-        let other = second.solver()
-        async let done = one.solve([FakeKitchen.id("b")])
-        try await running.arrive()
-        async let waited = other.solve([FakeKitchen.id("b")])
-        while second.journal.count("started a") == 0 { await Task.yield() }
-        try await release.arrive()
-        _ = try await (done, waited)
-        #expect(first.executed.contains("a"))
-        #expect(!second.executed.contains("a"))
-        #expect(second.journal.all.contains("succeeded a"))
-        #expect(second.journal.announced == ["a", "b"])
-    }
-
-    /// The process that does the step fails: the one that waits for it takes over.
-    @Test func takesOverFromAnotherThatFails() async throws {
-        let first = FakeKitchen()
-        let second = FakeKitchen(index: first.index)
-        let running = Barrier(2)
-        let release = Barrier(2)
-        first.add("source")
-        first.add("a", ["source"]) {
-            $0.body = {
-                try await running.arrive()
-                try await release.arrive()
-                throw Broken()
-            }
-        }
-        second.add("source")
-        second.add("a", ["source"])
-        let one = first.solver()
-        let other = second.solver()
-        let failing = Task { try await one.solve([FakeKitchen.id("a")]) }
-        try await running.arrive()
-        async let waited = other.solve([FakeKitchen.id("a")])
-        while second.journal.count("started a") == 0 { await Task.yield() }
-        try await release.arrive()
-        _ = try await waited
-        await #expect(throws: StepFailure.self) { try await failing.value }
-        #expect(second.executed == ["source", "a"])
-        #expect(second.journal.announced == ["a"])
-        #expect(second.journal.all.last == "succeeded a")
-    }
-
-    /// A build that waits for another process is cancelled: it ends, and says so.
-    @Test func aWaitCanBeCancelled() async throws {
-        let first = FakeKitchen()
-        let second = FakeKitchen(index: first.index)
-        let running = Barrier(2)
-        let release = Barrier(2)
-        first.add("source")
-        first.add("a", ["source"]) {
-            $0.body = {
-                try await running.arrive()
-                try await release.arrive()
-            }
-        }
-        second.add("source")
-        second.add("a", ["source"])
-        let one = first.solver()
-        let other = second.solver()
-        async let done = one.solve([FakeKitchen.id("a")])
-        try await running.arrive()
-        let waiting = Task { try await other.solve([FakeKitchen.id("a")]) }
-        while second.journal.count("started a") == 0 { await Task.yield() }
-        waiting.cancel()
-        await #expect(throws: CancellationError.self) { try await waiting.value }
-        #expect(second.journal.all.last == "cancelled a")
-        try await release.arrive()
-        _ = try await done
+        #expect(kitchen.executed == ["source", "a"])
     }
 
     @Test func runsAnewWhatIgnoresTheCacheAndWhatFollows() async throws {
