@@ -42,32 +42,38 @@ extension LocalCacheIndex {
         try await blocking {
             let rows = try database.read { transaction in
                 try transaction.query(
-                    "SELECT record, inputs FROM cache_origins WHERE operation = ? ORDER BY id DESC",
+                    """
+                    SELECT cache_records.digest, inputs FROM cache_origins JOIN cache_records ON cache_records.id = record
+                    WHERE operation = ? ORDER BY cache_origins.id DESC
+                    """,
                     [.text(operation.digest.hex)]
                 )
             }
             return rows.compactMap { row in
-                guard let record = row.integer(0), let joined = row.blob(1) else { return nil }
+                guard let hex = row.text(0), let result = try? Digest("sha256:\(hex)"), let joined = row.blob(1) else {
+                    return nil
+                }
                 let parts = joined.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
                 let inputs = parts.map { codec.decodeInput(Array($0)) }
                 // A damaged input counts as none.
                 guard !inputs.contains(where: { $0 == nil }) else { return nil }
-                return FormerResult(record: record, inputs: inputs.compactMap(\.self))
+                return FormerResult(result: result, inputs: inputs.compactMap(\.self))
             }
         }
     }
 
+    /// - Note: A record's number may name another record by now; its digest does not.
     public func result(_ former: FormerResult<Value>) async throws -> Value? {
         try await blocking {
             let row = try database.read { transaction in
                 try transaction.query(
-                    "SELECT payload, digest FROM cache_records WHERE id = ?",
-                    [.integer(former.record)]
+                    "SELECT id, payload, digest FROM cache_records WHERE digest = ?",
+                    [.text(former.result.hex)]
                 )
                 .first
             }
-            guard let row, let payload = row.blob(0) else { return nil }
-            return try decode(former.record, payload, digest: row.text(1))
+            guard let row, let id = row.integer(0), let payload = row.blob(1) else { return nil }
+            return try decode(id, payload, digest: row.text(2))
         }
     }
 

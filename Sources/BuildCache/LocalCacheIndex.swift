@@ -77,12 +77,22 @@ public struct LocalCacheIndex<Value: SolverValue>: CacheIndex {
             return value
         }
         try database.write { transaction in
-            for table in ["cache_keys", "cache_origins"] {
-                try transaction.execute("DELETE FROM \(table) WHERE record = ?", [.integer(id)])
-            }
-            try transaction.execute("DELETE FROM cache_records WHERE id = ?", [.integer(id)])
+            // Another record may have the number by now.
+            let isSame = try !transaction.query(
+                "SELECT 1 FROM cache_records WHERE id = ? AND digest IS ? AND payload = ?",
+                [.integer(id), digest.map(SQLValue.text) ?? .null, .blob(payload)]
+            )
+            .isEmpty
+            if isSame { try removeRecord(id, transaction) }
         }
         return nil
+    }
+
+    private func removeRecord(_ id: Int64, _ transaction: MetadataDatabase.Transaction) throws {
+        for table in ["cache_keys", "cache_origins"] {
+            try transaction.execute("DELETE FROM \(table) WHERE record = ?", [.integer(id)])
+        }
+        try transaction.execute("DELETE FROM cache_records WHERE id = ?", [.integer(id)])
     }
 
     public func record(_ value: Value, of step: RecordedStep, inputs: [Value], key: CacheKey) async throws {

@@ -107,12 +107,12 @@ public struct RecordedStep: Sendable, Hashable {
 
 /// Something that an operation was done with before.
 public struct FormerResult<Value: SolverValue>: Sendable {
-    /// The index's own number of the record.
-    public var record: Int64
+    /// Names the result for the index.
+    public var result: Digest
     public var inputs: [Value]
 
-    public init(record: Int64, inputs: [Value]) {
-        self.record = record
+    public init(result: Digest, inputs: [Value]) {
+        self.result = result
         self.inputs = inputs
     }
 }

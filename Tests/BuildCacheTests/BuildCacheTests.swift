@@ -147,6 +147,19 @@ struct NoClaims: StepClaims {
         #expect(try rows("cache_records") == 32)
     }
 
+    /// Numbers of records are given out again; what was found under one must not turn into another.
+    @Test func anotherRecordWithTheNumberIsNotTheResult() async throws {
+        try await record("mine", "a", from: ["in"])
+        let former = try #require(try await index().formerResults(of: CacheKey(.sha256("make"))).first)
+        let catalogue = CacheCatalogue(database)
+        let number = try catalogue.records().map(\.id)
+        _ = try catalogue.remove(number)
+        try await record("another's", "b", of: "other", from: ["in"])
+        #expect(try catalogue.records().map(\.id) == number)
+        #expect(try await index().result(former) == nil)
+        #expect(try await index().lookup(key("b"))?.text == "another's")
+    }
+
     @Test func forgetsOriginsOfWhatIsGone() async throws {
         try await record("x", "a", from: ["in"])
         try await record("y", "b", from: ["damaged"])

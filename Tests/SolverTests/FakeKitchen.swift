@@ -103,6 +103,7 @@ final class FakeIndex: CacheIndex {
 
     private struct Origins {
         var all: [Origin] = []
+        var numbers: [Digest: Int] = [:]
         var positions: [CacheKey: [Int]] = [:]
     }
 
@@ -125,6 +126,7 @@ final class FakeIndex: CacheIndex {
         records.withLock { $0[key] = value }
         origins.withLock { origins in
             origins.positions[step.operation, default: []].append(origins.all.count)
+            origins.numbers[.sha256("\(origins.all.count)")] = origins.all.count
             origins.all.append(Origin(inputs: inputs, result: value))
         }
     }
@@ -132,13 +134,13 @@ final class FakeIndex: CacheIndex {
     func formerResults(of operation: CacheKey) async throws -> [FormerResult<FakeValue>] {
         origins.withLock { origins in
             (origins.positions[operation] ?? []).reversed().map {
-                FormerResult(record: Int64($0), inputs: origins.all[$0].inputs)
+                FormerResult(result: .sha256("\($0)"), inputs: origins.all[$0].inputs)
             }
         }
     }
 
     func result(_ former: FormerResult<FakeValue>) async throws -> FakeValue? {
-        origins.withLock { $0.all[Int(former.record)].result }
+        origins.withLock { origins in origins.numbers[former.result].map { origins.all[$0].result } }
     }
 
     func withClaim<R: Sendable>(
