@@ -92,6 +92,7 @@ private final class RecordingSnapshotter: Snapshotter {
     }
 
     func use(_ layers: [SnapshotID]) throws -> Bool { try next.use(layers) }
+    func contains(_ layers: [SnapshotID]) throws -> Bool { try next.contains(layers) }
     func layerDirectory(_ id: SnapshotID) throws -> SharedFD { try next.layerDirectory(id) }
 }
 

@@ -37,6 +37,14 @@ public final class OverlaySnapshotter: Snapshotter {
             UPDATE snapshots SET used = used * 1000000000;
             """,
             "ALTER TABLE snapshots ADD COLUMN root TEXT",
+            // What was computed of a layer when it was first compared with another.
+            """
+            DROP INDEX snapshots_twin;
+            ALTER TABLE snapshots DROP COLUMN twin;
+            UPDATE snapshots SET origin = NULL;
+            ALTER TABLE snapshots ADD COLUMN outline TEXT;
+            ALTER TABLE snapshots ADD COLUMN content TEXT;
+            """,
         ]
     )
 

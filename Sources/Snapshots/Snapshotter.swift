@@ -34,6 +34,9 @@ public protocol Snapshotter: Sendable {
     /// Whether the layer is there and marks it as used now.
     func use(_ layers: [SnapshotID]) throws -> Bool
 
+    /// Whether the store has all these layers; what is being removed counts as gone.
+    func contains(_ layers: [SnapshotID]) throws -> Bool
+
     /// Whether two layers hold the same, times aside.
     func haveEqualContent(
         _ a: SnapshotID,
