@@ -44,8 +44,15 @@ struct ExecStep {
     /// The inputs that the command sees below its root, as copies.
     private var mountedCopies: [FileCopy] {
         op.mounts.compactMap { mount in
-            guard case .bind(let input, let path) = mount.source else { return nil }
-            return FileCopy(input: input, source: path, allowsWildcards: false, destination: "/")
+            switch mount.source {
+            case .bind(let input, let path):
+                return FileCopy(input: input, source: path, allowsWildcards: false, destination: "/")
+            case .cache(let cache):
+                // What a new cache directory starts with; what it became since then counts for nothing.
+                guard let seed = cache.seed else { return nil }
+                return FileCopy(input: seed.input, source: seed.path, allowsWildcards: false, destination: "/")
+            case .tmpfs, .secret, .ssh: return nil
+            }
         }
     }
 

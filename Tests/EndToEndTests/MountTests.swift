@@ -97,6 +97,22 @@ import Testing
         #expect(try !record.step("cat /in").isCached)
     }
 
+    @Test("what a cache starts with decides whether its command runs again; what else its source holds does not")
+    func seeds() async throws {
+        let store = try await Self.shared.get()
+        for (seed, other, seen) in [("one", "x", "one\n"), ("one", "y", ""), ("two", "y", "two\n")] {
+            let context = try BuildContext(
+                """
+                FROM alpine:latest AS made
+                RUN mkdir /d && echo \(seed) > /d/f && echo \(other) > /other
+                FROM alpine:latest
+                RUN --mount=type=cache,id=seeded,from=made,source=/d,target=/c cat /c/f
+                """
+            )
+            #expect(try await store.record(context).progress.log == seen, "\(seed) \(other)")
+        }
+    }
+
     @Test("a cache outlives builds and no-cache, and prune removes it")
     func cache() async throws {
         let store = try GalleyStore()
