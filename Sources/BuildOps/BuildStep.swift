@@ -12,6 +12,8 @@ public final class BuildStep: SolverOp {
     public let vertex: BuildVertex
     let environment: StepEnvironment
     private let source: Source
+    /// Of the inputs that this build has, which are the same each time.
+    private let footprint = OnceTask<Digest?>()
 
     private enum Source: Sendable {
         case none
@@ -82,10 +84,11 @@ public final class BuildStep: SolverOp {
 
     public func reuse(of former: [StepValue], for inputs: [StepValue]) async throws -> Reuse {
         do {
-            return try await StepReuse(vertex, environment).reuse(of: former, for: inputs)
+            return try await StepReuse(vertex, environment, footprint).reuse(of: former, for: inputs)
         } catch {
-            // What cannot be compared serves for nothing. If these inputs are at fault, running the step will tell.
             if error is CancellationError || Task.isCancelled { throw CancellationError() }
+            // What cannot be compared serves for nothing. If these inputs are at fault, running the step will tell.
+            guard error is BuildOpsError || error is SnapshotError || error is SystemError else { throw error }
             return .none
         }
     }
@@ -124,7 +127,9 @@ public final class BuildStep: SolverOp {
             let step = FileStep(op, environment)
             let result = try await step.run(inputs)
             let value = try await value(op.hasBase, inputs, result.layers, isReusable: !result.sourceChanged)
-            try await note(result.layers.last, inputs) { try await step.contentDigest(inputs) }
+            try await note(op.showsAllItReads ? result.layers.last : nil, inputs) {
+                try await step.contentDigest(inputs)
+            }
             return value
         case .exec(let op):
             let step = ExecStep(op, vertex.info, environment)

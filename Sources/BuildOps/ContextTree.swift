@@ -23,7 +23,7 @@ public final class ContextTree: Sendable {
     let directories: [RawPath: [ContextEntry]]
     /// Tells why a path is not in the tree.
     let isIgnored: @Sendable (RawPath) -> Bool
-    /// Of everything in the tree: paths, kinds, modes, targets, contents, extended attributes.
+    /// Of everything in the tree: paths, kinds, modes, targets, contents, extended attributes, hard links.
     public let digest: Digest
 
     init(
@@ -37,19 +37,18 @@ public final class ContextTree: Sendable {
         self.directories = directories
         self.isIgnored = isIgnored
         var hasher = Digest.Hasher()
+        var links = HardLinks()
         for path in directories.keys.sorted() {
             for entry in directories[path] ?? [] {
                 ContentRecord(path.appending(entry.name), entry).hash(into: &hasher)
+                if let first = links.first(of: entry.status) { hasher.update("link \(first)\n") }
             }
         }
         digest = hasher.finalize()
     }
 
     func entry(_ path: RawPath) -> ContextEntry? {
-        var components = path.components
-        guard let name = components.popLast() else { return nil }
-        let parent = components.reduce(RawPath("")) { $0.appending($1) }
-        guard let entries = directories[parent] else { return nil }
+        guard let name = path.lastComponent, let entries = directories[parentPath(path)] else { return nil }
         var (low, high) = (0, entries.count)
         while low < high {
             let middle = (low + high) / 2

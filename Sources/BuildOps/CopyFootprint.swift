@@ -144,3 +144,15 @@ private struct FootprintReader {
         hasher.update("attributes \(try attributesDigest(of: fd.raw)?.hex ?? "")\n")
     }
 }
+
+extension FileOp {
+    /// Whether copies of different content are different layers, always: what an archive holds, how a mode is changed and
+    /// under which name a pattern found a file can make the same of both.
+    var showsAllItReads: Bool {
+        actions.allSatisfy { action in
+            guard case .copy(let copy) = action else { return true }
+            return !copy.unpacksArchives && copy.permissions == nil
+                && (!copy.allowsWildcards || copy.destinationIsDirectory)
+        }
+    }
+}

@@ -46,15 +46,14 @@ struct FileStep {
             var hasher = Digest.Hasher()
             hasher.update(content.hex)
             for item in try source.sources(of: copy) where item.status.kind == .directory {
-                let directory = try openInRoot(
-                    source.root,
-                    item.path,
-                    [.directory],
-                    resolve: [.inRoot, .noSymlinks]
-                )
+                let directory = try openInRoot(source.root, item.path, [.directory], resolve: [.inRoot, .noSymlinks])
                 let attributes = try attributesDigest(of: directory.raw)
                 var record = ContentRecord(RawPath("."), item.status, target: nil, digest: attributes)
-                if !source.keepsOwners { (record.uid, record.gid) = (0, 0) }
+                if !source.keepsOwners {
+                    (record.uid, record.gid) = (0, 0)
+                    // Of the context's root nothing is shown: `fill` gives it a mode of its own.
+                    if item.path.isEmpty { (record.permissions, record.digest) = (0o755, nil) }
+                }
                 record.hash(into: &hasher)
             }
             return hasher.finalize()
@@ -95,8 +94,8 @@ struct FileStep {
         encoder.append("wildcards", copy.allowsWildcards)
         encoder.append("parents", copy.parentsPivot)
         encoder.append("exclude", copy.excludePatterns)
-        // Digests that were remembered without it do not know the attributes of directories.
-        encoder.append("attributes", true)
+        // Digests that were remembered without it do not know which files are one.
+        encoder.append("links", true)
         return Digest.sha256(encoder.bytes)
     }
 

@@ -32,6 +32,14 @@ public struct LayerStack: Sendable {
     enum Part: Sendable {
         case layer(SnapshotID)
         case source(Source)
+
+        /// The layers that are in the store as far as is known.
+        var present: [SnapshotID] {
+            switch self {
+            case .layer(let id): [id]
+            case .source(let source): source.present ?? []
+            }
+        }
     }
 
     let parts: [Part]

@@ -18,6 +18,7 @@ private struct SelectionHash<Source: SourceTree> {
     let source: Source
     let checkCancellation: () throws -> Void
     private var hasher = Digest.Hasher()
+    private var links = HardLinks()
     /// Directories that count as soon as something below them does.
     private var waiting: [ContentRecord] = []
 
@@ -80,7 +81,7 @@ private struct SelectionHash<Source: SourceTree> {
         waiting = []
     }
 
-    /// Of no directory.
+    /// Of no directory. A socket is never copied, and counts for nothing.
     private mutating func addEntry(
         _ path: RawPath,
         _ name: RawPath,
@@ -88,9 +89,11 @@ private struct SelectionHash<Source: SourceTree> {
         _ status: FileStatus,
         in directory: CInt
     ) throws {
+        if status.kind == .socket { return }
         let target = status.kind == .symlink ? try source.linkTarget(path) : nil
         let digest = status.kind == .regular ? try source.digest(path, name, in: directory) : nil
         add(ContentRecord(shown, status, target: target, digest: digest))
+        if let first = links.first(of: status) { hasher.update("link \(first)\n") }
     }
 
     private mutating func add(_ record: ContentRecord) {

@@ -12,14 +12,24 @@ import Solver
 struct StepReuse {
     private let vertex: BuildVertex
     private let environment: StepEnvironment
+    private let footprint: OnceTask<Digest?>
 
-    init(_ vertex: BuildVertex, _ environment: StepEnvironment) {
+    /// - Parameter footprint: keeps the footprint on the inputs, to be used for one list of them.
+    init(_ vertex: BuildVertex, _ environment: StepEnvironment, _ footprint: OnceTask<Digest?>) {
         self.vertex = vertex
         self.environment = environment
+        self.footprint = footprint
     }
 
     func reuse(of former: [StepValue], for inputs: [StepValue]) async throws -> Reuse {
         guard former.count == inputs.count else { return .none }
+        let verdict = try await comparison(of: former, with: inputs)
+        // What is being pruned can look like something else for a moment: it is off the books before its first file goes.
+        guard verdict != .none, try await areThere(former) else { return .none }
+        return verdict
+    }
+
+    private func comparison(of former: [StepValue], with inputs: [StepValue]) async throws -> Reuse {
         switch vertex.op {
         case .exec(let op):
             let step = ExecStep(op, vertex.info, environment)
@@ -37,9 +47,9 @@ struct StepReuse {
             }
             if !op.hasBase { return .unchanged }
             if try await isSame(former[0], inputs[0]) { return .unchanged }
-            let footprint = CopyFootprint(op, environment)
-            return try await areEqual(footprint.digest(inputs), footprint.digest(of: former[0], inputs))
-                ? .rebased : .none
+            let copy = CopyFootprint(op, environment)
+            let mine = try await footprint.value { try await copy.digest(inputs) }
+            return try await areEqual(mine, mine == nil ? nil : copy.digest(of: former[0], inputs)) ? .rebased : .none
         case .merge:
             for (one, other) in zip(former, inputs).dropFirst() where try await !isSame(one, other) { return .none }
             guard let one = former.first, let other = inputs.first else { return .unchanged }
@@ -47,6 +57,12 @@ struct StepReuse {
         case .image, .local, .git, .http:
             return .none
         }
+    }
+
+    private func areThere(_ former: [StepValue]) async throws -> Bool {
+        let layers = former.flatMap { $0.stack.parts.flatMap(\.present) }
+        let snapshotter = environment.snapshotter
+        return try await blocking { try snapshotter.contains(layers) }
     }
 
     private func haveSameNames(_ a: ArraySlice<StepValue>, _ b: ArraySlice<StepValue>) -> Bool {

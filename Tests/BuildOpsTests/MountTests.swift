@@ -227,6 +227,11 @@ import Testing
         #expect(try await digest("mkdir d; echo 1 > d/f; echo 3 > other", [.bind("/m", from: "/d")]) == one)
         let attribute = "mkdir d; echo 1 > d/f; echo 2 > other; setfattr -n user.k -v v d"
         #expect(try await digest(attribute, [.bind("/m", from: "/d")]) != one)
+        let root = "echo 1 > f; "
+        #expect(
+            try await digest(root + "chmod 700 .", [.bind("/m", from: "/")])
+                == digest(root + "chmod 775 .", [.bind("/m", from: "/")])
+        )
         #expect(try await digest("mkdir d; echo 2 > d/f; echo 2 > other", [.bind("/m", from: "/d")]) != one)
         #expect(try await digest("true", [.cache("/c"), .secret(SecretMount(id: "x"), at: "/x")]) == digest("", []))
     }

@@ -96,6 +96,33 @@ import Testing
         #expect(changed.progress.executed.count == 2)
     }
 
+    /// What a copy reads is not always what its layer shows.
+    @Test(
+        "a copy of something else that makes the same layer ends the wave",
+        arguments: [
+            (
+                "ADD app.tar /app/", "mkdir d; echo x > d/f; tar -cf app.tar -C d .",
+                "tar -czf app.tar -C d --mtime=@5 ."
+            ),
+            ("COPY --chmod=755 f /f", "echo x > f", "chmod 600 f"),
+            ("COPY a*.txt /a", "echo x > a1.txt", "mv a1.txt a2.txt"),
+            (
+                "COPY d /d", "mkdir d; echo x > d/f",
+                "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"d/s\")'"
+            ),
+        ]
+    )
+    func sameLayer(instruction: String, prepare: String, change: String) async throws {
+        let store = try await Self.shared.get()
+        let context = try BuildContext("FROM alpine:latest\n\(instruction)\nRUN date +%s%N > /stamp\n")
+        try context.directory.shell(prepare)
+        let first = try await store.build(context)
+        try context.directory.shell(change)
+        let second = try await store.record(context)
+        #expect(second.id == first)
+        #expect(!second.progress.executed.contains { $0.contains("RUN") })
+    }
+
     @Test("a copy keeps its layer when the base changed beside it, and says so", arguments: ["", "--link "])
     func rebase(flag: String) async throws {
         let store = try await Self.shared.get()

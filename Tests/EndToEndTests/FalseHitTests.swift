@@ -30,7 +30,7 @@ import Testing
         let out = try ScratchDirectory()
         try await store.galley(["build", "-q"] + options + ["-o", out.file("tree").description, context.path]).get()
         let script = #"""
-            cd "$1"; find . -exec stat -c '%n %F %a %u %g' {} + | sort; find . -type l -exec readlink {} +
+            cd "$1"; find . ! -type d -exec stat -c '%n %F %a %u %g %h' {} + | sort; find . -type d -exec stat -c '%n %a %u %g' {} + | sort; find . -type l -exec readlink {} +
             find . -type f | sort | xargs sha256sum
             """#
         return try await runScript(script, [out.file("tree").description])
@@ -63,6 +63,37 @@ import Testing
         let changed = try await store.record(context)
         #expect(changed.id != first, "nothing was seen of: \(change)")
         #expect(try await facts(store, context, []) == facts(store, context, ["--no-cache"]))
+    }
+
+    @Test("two names of one file are not two files, in the context and in a stage")
+    func hardLinks() async throws {
+        let store = try await Self.shared.get()
+        let context = try BuildContext("FROM scratch\nCOPY . /all/\n", ["a": "same\n", "b": "same\n"])
+        let apart = try await store.build(context)
+        try context.directory.shell("ln -f a b")
+        let together = try await store.build(context)
+        #expect(together != apart)
+        #expect(try await facts(store, context, []) == facts(store, context, ["--no-cache"]))
+        // A name outside of what is copied makes no difference.
+        let ignoring = try BuildContext("FROM scratch\nCOPY a b /all/\n", ["a": "same\n", "b": "same\n"])
+        let plain = try await store.build(ignoring)
+        try ignoring.directory.shell("ln a outside; ln b beside")
+        #expect(try await store.build(ignoring) == plain)
+
+        func stage(_ command: String) throws -> BuildContext {
+            try BuildContext(
+                """
+                FROM alpine:latest AS made
+                RUN mkdir /o && echo x > /o/a && \(command) /o/a /o/b
+                FROM scratch
+                COPY --from=made /o /o
+                """
+            )
+        }
+        try await store.build(stage("cp"))
+        let linked = try stage("ln")
+        try await store.build(linked)
+        #expect(try await facts(store, linked, []) == facts(store, linked, ["--no-cache"]))
     }
 
     @Test("a file that changes right after it was read, within one tick of the clock, is read again")
