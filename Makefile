@@ -3,7 +3,7 @@
 
 # The one door. Every target is one script; the scripts explain themselves.
 .DEFAULT_GOAL := help
-.PHONY: build try test bases bench bench-scale format lint clean help
+.PHONY: build try test bases bench bench-peers bench-scale format lint clean help
 
 build: ## build galley (release) into .build/release/galley
 	@Scripts/build.sh
@@ -17,8 +17,11 @@ test: ## run all tests
 bases: ## make sure alpine, golang and debian base images are in the local store
 	@Scripts/bases.sh
 
-bench: ## compare build times, beside buildah where it is installed
-	@Scripts/bench.sh
+bench: ## measure builds beside other builders; WORKLOAD=W4 or W4b for a part
+	@Scripts/bench.sh --workload "$(WORKLOAD)"
+
+bench-peers: ## unpack the builders of Debian sid for the comparison
+	@Scripts/bench-peers.sh
 
 bench-scale: ## measure and plot how time and memory grow with the size of builds
 	@Scripts/bench.sh scale

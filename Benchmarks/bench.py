@@ -2,264 +2,242 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the Galley authors
 
-"""Times whole builds with galley and, where it is installed, buildah: the same context, taking turns.
+"""Times whole builds with galley and its peers, taking turns, and compares the images that they made.
 
-    bench.py --galley PATH --bases FOLDER [--runs N] [--files N] [--only WORD] [--json FILE]
+    bench.py --galley PATH --bases FOLDER [--workload W4b] [--runs N] [--scale 0.02,0.1] [--peers FOLDER] [--json FILE]
 
-Every builder has a store of its own in a temporary folder, with the same base images. Prints a Markdown table.
+A Markdown table goes to standard output. Exits with 1 when two builders made different images.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
-import platform
 import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
-import time
+import types
 
-REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-BASES = {"alpine": "alpine:latest", "golang": "golang:1.21-alpine"}
-
-
-class Galley:
-    name = "galley"
-
-    def __init__(self, binary, folder):
-        self.binary = str(binary)
-        os.environ["GALLEY_ROOT"] = str(folder / "galley")
-        self.version = "galley " + run([self.binary, "version", "--format", "{{.Client.Version}}"]).strip()
-
-    def add_base(self, context, tag):
-        run(self.command(context, tag))
-
-    def command(self, context, tag, cached=True):
-        options = [] if cached else ["--no-cache"]
-        return [self.binary, "build", "-q", *options, "-t", tag, str(context)]
-
-    def stop(self):
-        pass
+import compare
+import disk
+import report
+import workloads
+from builders import BASES, Buildah, Galley
+from cost import measure
+from daemons import BuildKit, Docker
+from machine import commit, file_system, machine, run
+from peers import PeerRoot, versions
+from registry import Registry
 
 
-class Buildah:
-    name = "buildah"
-
-    def __init__(self, folder):
-        self.root, self.isolation = folder / "buildah", "oci"
-        self.version = run(["buildah", "--version"]).strip()
-
-    def store(self):
-        return ["buildah", "--root", str(self.root / "root"), "--runroot", str(self.root / "run")]
-
-    def add_base(self, context, tag):
-        # The full name keeps buildah from looking at registries.
-        run(self.command(context, f"docker.io/library/{tag}"))
-        self.choose_isolation(context)
-
-    def choose_isolation(self, context):
-        """An OCI runtime where one works, else chroot: some machines let no runtime start."""
-        base = BASES[pathlib.Path(context).name]
-        probe = self.root / "probe"
-        probe.mkdir(parents=True, exist_ok=True)
-        (probe / "Dockerfile").write_text(f"FROM docker.io/library/{base}\nRUN true\n")
-        for self.isolation in ("oci", "chroot"):
-            if subprocess.run(self.command(probe, "probe", cached=False), capture_output=True).returncode == 0:
-                return
-        raise SystemExit("bench: buildah runs no step here, neither with an OCI runtime nor with chroot")
-
-    def command(self, context, tag, cached=True):
-        options = ["--layers", "--pull-never", "--isolation", self.isolation, "--network", "host", "--quiet"]
-        if not cached:
-            options.append("--no-cache")
-        for runtime in ("crun", "runc"):
-            if shutil.which(runtime):
-                options += ["--runtime", shutil.which(runtime)]
-                break
-        return [*self.store(), "bud", *options, "-t", tag, str(context)]
-
-    def stop(self):
-        # Its storage driver leaves one bind mount behind.
-        subprocess.run(["umount", "-l", str(self.root / "root" / "overlay")], capture_output=True)
+def say(*words):
+    print("bench:", *words, file=sys.stderr, flush=True)
 
 
-def run(command):
-    result = subprocess.run([str(word) for word in command], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if result.returncode != 0:
-        raise SystemExit(f"bench: {' '.join(map(str, command))}\n{result.stdout}{result.stderr}")
-    return result.stdout
+def seed(galley, bases, folder, registry):
+    """Base images, built by galley and pushed: every builder pulls the same. Returns the environment of that store."""
+    environment = {**os.environ, "GALLEY_ROOT": str(folder / "seed")}
+    for name, tag in BASES.items():
+        run([galley, "build", "-q", "-t", tag, bases / name], environment)
+        run([galley, "tag", tag, f"{registry.address}/library/{tag}"], environment)
+        run([galley, "push", "-q", f"{registry.address}/library/{tag}"], environment)
+    return environment
 
 
-def timed(command):
-    started = time.perf_counter()
-    run(command)
-    return time.perf_counter() - started
-
-
-def rewrite(path, marker):
-    """Changes one line; the length stays the same, so that only content and times tell."""
-    text = path.read_text().split("\n")
-    text[-2] = f"// {marker:012d}"
-    path.write_text("\n".join(text))
-
-
-class GoExample:
-    """The two-stage Dockerfile of examples/go."""
-
-    def __init__(self, folder):
-        self.context = folder / "go"
-        shutil.copytree(REPOSITORY / "examples/go", self.context)
-        source = self.context / "main.go"
-        source.write_text(source.read_text() + "// edited by the benchmark\n")
-        self.edits = 0
-
-    def edit(self):
-        self.edits += 1
-        rewrite(self.context / "main.go", self.edits)
-
-    workloads = [
-        ("go: first build (--no-cache)", dict(cached=False)),
-        ("go: nothing changed", dict()),
-        ("go: one line of main.go changed", dict(edit=True)),
-    ]
-
-
-class ManyFiles:
-    """Thousands of files of 4 KiB in 500 directories, copied onto alpine."""
-
-    def __init__(self, folder, count):
-        self.context = folder / "files"
-        self.edits = 0
-        directories = min(500, count)
-        for number in range(count):
-            directory = self.context / "tree" / f"d{number % directories:03d}"
-            if number < directories:
-                directory.mkdir(parents=True)
-            (directory / f"f{number // directories:03d}.txt").write_bytes(f"{number:07d}\n".encode() * 512)
-        (self.context / "Dockerfile").write_text("FROM alpine\nCOPY . /src\n")
-        self.workloads = [
-            (f"{count} files: first build (--no-cache)", dict(cached=False)),
-            (f"{count} files: nothing changed", dict()),
-            (f"{count} files: one file changed", dict(edit=True)),
-        ]
-
-    def edit(self):
-        self.edits += 1
-        (self.context / "tree/d000/f000.txt").write_bytes(f"{self.edits:07d}\n".encode() * 512)
-
-
-def measure(project, builders, runs, only):
-    """Seconds per workload and builder. Within one run the builders take turns, so that both see the same machine."""
-    results = {}
-    for label, options in project.workloads:
-        if only not in label:
+def gather(options, folder, registry, running):
+    """The builders that work here; what does not is said and left out."""
+    packages = versions(options.peers) if options.peers else {}
+    tree = None
+    if options.peers and (options.peers / "root").is_dir():
+        try:
+            tree = PeerRoot(options.peers / "root", folder)
+            running.append(tree)
+        except OSError as problem:
+            say(problem)
+    makers = {"galley": lambda: Galley(options.galley, folder, registry)}
+    if tree and options.buildkitd and options.buildctl:
+        makers["buildkit"] = lambda: BuildKit(tree, options.buildkitd, options.buildctl, folder, registry)
+    if tree:
+        makers["docker"] = lambda: Docker(tree, folder, registry, packages)
+    if tree or Buildah.installed():
+        makers["buildah"] = lambda: Buildah(tree, folder, registry, options.buildah_runs)
+    builders = []
+    for name, make in makers.items():
+        if options.builders and name not in options.builders.split(","):
             continue
-        for builder in builders:
-            run(builder.command(project.context, "bench"))  # what the timed builds may find in the cache
-        for turn in range(runs):
-            if options.get("edit"):
-                project.edit()
-            for builder in builders if turn % 2 == 0 else reversed(builders):
-                os.sync()
-                command = builder.command(project.context, "bench", options.get("cached", True))
-                results.setdefault(label, {}).setdefault(builder.name, []).append(timed(command))
-        print(f"measured: {label}", file=sys.stderr)
-    return results
+        try:
+            builder = make()
+        except OSError as problem:
+            say(f"{name} is left out: {problem}")
+            continue
+        running.append(builder)
+        builders.append(builder)
+        say(f"{name}: {builder.version}")
+    return builders
 
 
-def machine():
-    model = "unknown processor"
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "memory_gib": round(memory, 1),
-        "kernel": platform.release(),
-        "system": platform.freedesktop_os_release().get("PRETTY_NAME", "unknown"),
+def measured(row, builders, runs):
+    """Costs by builder, and the floor's. Within one turn all builders do the same, one after the other."""
+    found = {builder.name: [] for builder in builders}
+    produced = {}
+    for builder in builders:
+        if row.warm:
+            row.warm(builder)
+    floor = row.floor() if row.floor else None
+    floor_costs = []
+    for turn in range(runs):
+        if row.edit:
+            row.edit(turn)
+        for builder in builders if turn % 2 == 0 else reversed(builders):
+            if builder.most_runs is not None and turn >= builder.most_runs:
+                continue
+            if row.prepare:
+                row.prepare(builder)
+            build = row.build(builder, turn)
+            disk.settle()
+            cost = measure(builder.command(build), builder.daemons)
+            found[builder.name].append(dataclasses.asdict(cost))
+            produced[builder.name] = row.produced(build) if row.produced else None
+            say(f"{row.letter} {builder.name}: {cost.wall:.3f} s, {cost.cpu:.2f} s of processor, {cost.peak:.0f} MiB")
+        if floor:
+            floor.prepare()
+            disk.settle()
+            floor_costs.append(dataclasses.asdict(measure(floor.command())))
+    result = {
+        "letter": row.letter,
+        "text": row.text,
+        "builders": {name: report.summary(costs, produced[name]) for name, costs in found.items() if costs},
     }
+    if floor:
+        result["floor"] = {"text": floor.text, **report.summary(floor_costs, None)}
+        say(f"{row.letter} {floor.text}: {result['floor']['wall']:.3f} s")
+    return result
 
 
-def file_system(folder):
-    return run(["stat", "-f", "-c", "%T", folder]).strip()
+def same_images(workload, builders):
+    """A sentence, and whether all made the same image."""
+    images = []
+    for builder in builders:
+        build = dataclasses.replace(workload.final(), archive=workload.folder / "compared.tar")
+        build.archive.unlink(missing_ok=True)
+        builder.execute(build)
+        images.append((builder.name, compare.Image(build.archive)))
+        build.archive.unlink()
+    if len(images) < 2:
+        return "one builder, nothing to compare", True
+    first, reference = images[0]
+    for name, image in images[1:]:
+        found = compare.differences(reference, image)
+        if found:
+            return f"the images of {first} and {name} differ: " + "; ".join(found[:5]), False
+    names = ", ".join(name for name, _ in images)
+    return f"the same image, {len(reference.tree)} paths, from {names}", True
 
 
-def commit():
-    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    return result.stdout.strip() or "unknown"
+def compared(options, scale, folder, builders, shared):
+    """The report of one scale."""
+    found = {
+        "commit": commit(),
+        "runs": options.runs,
+        "scale": scale,
+        "machine": machine(),
+        "file_system": file_system(folder) + (" on a loop device" if os.path.ismount(folder) else ""),
+        "load": [os.getloadavg()[0]],
+        "builders": {builder.name: {"version": builder.version, "note": builder.note} for builder in builders},
+        "rows": [],
+        "images": {},
+        "same": True,
+    }
+    for kind, letters in workloads.chosen(options.workload).items():
+        place = folder / kind.name
+        workload = kind(place, scale, shared)
+        disk.read_all(workload.context)
+        say(f"{kind.name}: {kind.about}")
+        rows = [row for row in workload.rows if letters is None or row.letter in letters]
+        if letters and len(rows) < len(letters):
+            raise SystemExit(f"bench: {kind.name} has the rows {', '.join(row.letter for row in workload.rows)}")
+        for row in rows:
+            found["rows"].append(measured(row, builders, options.runs))
+        verdict, same = same_images(workload, builders)
+        say(f"{kind.name}: {verdict}")
+        found["images"][kind.name] = verdict
+        found["same"] = found["same"] and same
+        found["load"].append(os.getloadavg()[0])
+        shutil.rmtree(place)
+        for builder in builders:
+            builder.forget()
+        disk.settle()
+    return found
 
 
-def summary(seconds):
-    return {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds), "seconds": seconds}
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--galley", required=True, type=pathlib.Path)
+    parser.add_argument("--bases", required=True, type=pathlib.Path, help="the cache folder of `make bases`")
+    parser.add_argument("--peers", type=pathlib.Path, help="the folder that `make bench-peers` filled")
+    parser.add_argument("--buildkitd", type=pathlib.Path, help="a buildkitd to compare with; needs --peers")
+    parser.add_argument("--buildctl", type=pathlib.Path, help="its client")
+    parser.add_argument("--workload", default="", help="W4, or W4b, or several with commas; all by default")
+    parser.add_argument("--builders", default="", help="only these, with commas: galley,buildkit,docker,buildah")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--buildah-runs", type=int, default=1, help="it takes minutes where others take seconds")
+    parser.add_argument("--scale", default="1", help="of all sizes; several, with commas, are plotted with --plots")
+    parser.add_argument("--disk", type=int, default=40, help="GiB that the file system may grow to")
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--plots", type=pathlib.Path, help="a folder; needs matplotlib and --json")
+    options = parser.parse_args()
+    options.scales = [float(word) for word in options.scale.split(",")]
+    if options.runs < 1 or options.buildah_runs < 1 or min(options.scales) <= 0:
+        parser.error("--runs and --buildah-runs must be at least 1, --scale more than 0")
+    if bool(options.buildkitd) != bool(options.buildctl):
+        parser.error("--buildkitd and --buildctl go together")
+    if options.plots and not options.json:
+        parser.error("--plots draws what --json keeps")
+    try:
+        workloads.chosen(options.workload)
+    except ValueError as problem:
+        parser.error(str(problem))
+    for name in ("galley", "bases", "peers", "buildkitd", "buildctl", "json", "plots"):
+        path = getattr(options, name)
+        setattr(options, name, path.resolve() if path else None)
+    return options
 
 
-def table(report):
-    names = list(report["builders"])
-    lines = ["| workload | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
-    for label, by_builder in report["workloads"].items():
-        cells = [f"{r['median']:.3f} s ({r['min']:.3f} to {r['max']:.3f})" for r in by_builder.values()]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    host = report["machine"]
-    lines += [
-        "",
-        f"Medians of {report['runs']} runs (fastest to slowest), builders taking turns. {host['processor']}, "
-        f"{host['cores']} cores, {host['memory_gib']} GiB, {host['system']}, kernel {host['kernel']}, "
-        f"{report['file_system']}. Galley commit {report['commit']}.",
-    ]
-    lines += [f"- {name}: {version}" for name, version in report["builders"].items()]
-    return "\n".join(lines)
+def keep(options, reports):
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(reports, indent=2) + "\n")
+    if options.plots:
+        drawing = options.json.with_suffix(".plots.json")
+        drawing.write_text(json.dumps(report.families(reports), indent=2) + "\n")
+        program = pathlib.Path(__file__).parent / "plots.py"
+        subprocess.run(["/usr/bin/python3", program, drawing, options.plots], check=True)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--galley", type=pathlib.Path, help="without it only buildah is timed")
-    parser.add_argument("--bases", required=True, type=pathlib.Path, help="the cache folder of `make bases`")
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--files", type=int, default=50_000)
-    parser.add_argument("--only", default="", help="workloads whose name holds this")
-    parser.add_argument("--json", type=pathlib.Path)
-    options = parser.parse_args()
-    if options.runs < 1 or options.files < 1:
-        parser.error("--runs and --files must be at least 1")
-
-    builders = []
-    with tempfile.TemporaryDirectory(prefix="galley-bench-", ignore_cleanup_errors=True) as name:
-        folder = pathlib.Path(name)
+    options = arguments()
+    disk.enter_namespace()
+    running, reports = [], []
+    with disk.scratch(options.disk) as folder:
+        (folder / "tmp").mkdir()
         try:
-            if options.galley:
-                builders.append(Galley(options.galley.resolve(), folder))
-            if shutil.which("buildah"):
-                builders.append(Buildah(folder))
-            for builder in builders:
-                for base, tag in BASES.items():
-                    builder.add_base(options.bases / base, tag)
-            results = {}
-            for project in (GoExample(folder), ManyFiles(folder, options.files)):
-                results.update(measure(project, builders, options.runs, options.only))
-            report = {
-                "commit": commit(),
-                "runs": options.runs,
-                "machine": machine(),
-                "file_system": file_system(folder),
-                "builders": {builder.name: builder.version for builder in builders},
-                "workloads": {
-                    label: {name: summary(seconds) for name, seconds in by_builder.items()}
-                    for label, by_builder in results.items()
-                },
-            }
+            registry = Registry(folder / "registry")
+            running.append(registry)
+            environment = seed(options.galley, options.bases, folder, registry)
+            builders = gather(options, folder, registry, running)
+            shared = types.SimpleNamespace(
+                registry=registry, bases=options.bases, galley=options.galley, seed=environment
+            )
+            for scale in options.scales:
+                reports.append(compared(options, scale, folder, builders, shared))
         finally:
-            for builder in builders:
-                builder.stop()
+            for service in reversed(running):
+                service.stop()
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
-    print(table(report))
+        keep(options, reports)
+    print("\n\n".join(report.markdown(one) for one in reports))
+    if not all(one["same"] for one in reports):
+        raise SystemExit("bench: the builders made different images")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ import subprocess
 import sys
 import tempfile
 
-from bench import commit, file_system, machine, run
 from families import CacheRecords, ContextFiles, Layers, Vertices
 from growth import page, tables
+from machine import commit, file_system, machine, run
 from measuring import floor
 
 

@@ -21,6 +21,11 @@ bases_cache() {
     printf '%s\n' "${GALLEY_BASES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/galley-bases}"
 }
 
+# The folder of the builders that `make bench` compares with, which `make bench-peers` fills.
+bench_peers() {
+    printf '%s\n' "${GALLEY_BENCH_PEERS:-${XDG_CACHE_HOME:-$HOME/.cache}/galley-bench/peers}"
+}
+
 # Stops unless Swift 6.2 or newer is on PATH.
 require_swift() {
     version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -n 1)

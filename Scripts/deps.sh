@@ -3,7 +3,7 @@
 # Copyright the Galley authors
 
 # Installs the Debian packages that the named purposes need and that are not there yet:
-#   Scripts/deps.sh build|run|bases|test|lint|plots...
+#   Scripts/deps.sh build|run|bases|test|lint|plots|bench...
 # On systems that are not Debian it prints the list and stops; GALLEY_SKIP_DEPS=1 goes on without looking.
 set -eu
 . "$(dirname "$0")/common.sh"
@@ -18,8 +18,10 @@ test='skopeo umoci buildah docker-registry apache2-utils openssl openssh-client 
     procps qemu-user-static'
 lint='shellcheck python3'
 plots='python3 python3-matplotlib'
+# The registry that all builders pull from, and the simple programs that are measured beside them.
+bench='python3 docker-registry util-linux mount e2fsprogs tar gzip zstd isal curl'
 
-[ $# -gt 0 ] || die "usage: Scripts/deps.sh build|run|bases|test|lint|plots..."
+[ $# -gt 0 ] || die "usage: Scripts/deps.sh build|run|bases|test|lint|plots|bench..."
 [ "${GALLEY_SKIP_DEPS:-}" != 1 ] || exit 0
 
 wanted=
@@ -31,7 +33,8 @@ for purpose in "$@"; do
     test) wanted="$wanted $run $bases $test" ;;
     lint) wanted="$wanted $lint" ;;
     plots) wanted="$wanted $plots" ;;
-    *) die "no such purpose: $purpose (build, run, bases, test, lint, plots)" ;;
+    bench) wanted="$wanted $bench" ;;
+    *) die "no such purpose: $purpose (build, run, bases, test, lint, plots, bench)" ;;
     esac
 done
 # One container runtime is enough; runc lives in /usr/sbin, which is not on every user's PATH.
