@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the Galley authors
 
-# The checks that need no build of galley: format, module layers, shell scripts. Runs all of them, then says
-# whether one failed.
+# The checks that need no build of galley: format, module layers, shell scripts, the benchmarks' own tests. Runs all
+# of them, then says whether one failed.
 set -eu
 . "$(dirname "$0")/common.sh"
 
@@ -16,5 +16,6 @@ if command -v shellcheck >/dev/null 2>&1; then
 else
     say "shellcheck is not installed: the shell scripts were not checked"
 fi
+python3 -m unittest discover -q -s Benchmarks || failed="$failed benchmarks"
 [ -z "$failed" ] || die "failed:$failed"
 say "lint: no complaints"
