@@ -26,7 +26,7 @@ import workloads
 from builders import BASES, Buildah, Galley
 from cost import measure
 from daemons import BuildKit, Docker
-from machine import commit, file_system, machine, run
+from machine import commit, file_system, machine, python_with_matplotlib, run
 from peers import PeerRoot, versions
 from registry import Registry
 
@@ -135,8 +135,8 @@ def same_images(workload, builders):
     return f"the same image, {len(reference.tree)} paths, from {names}", True
 
 
-def compared(options, scale, folder, builders, shared):
-    """The report of one scale."""
+def compared(options, scale, folder, builders, shared, reports):
+    """Adds the report of one scale, and keeps what there is after each workload."""
     found = {
         "commit": commit(),
         "runs": options.runs,
@@ -149,6 +149,7 @@ def compared(options, scale, folder, builders, shared):
         "images": {},
         "same": True,
     }
+    reports.append(found)
     for kind, letters in workloads.chosen(options.workload).items():
         place = folder / kind.name
         workload = kind(place, scale, shared)
@@ -168,7 +169,7 @@ def compared(options, scale, folder, builders, shared):
         for builder in builders:
             builder.forget()
         disk.settle()
-    return found
+        keep(options, reports)
 
 
 def arguments():
@@ -205,13 +206,16 @@ def arguments():
 
 
 def keep(options, reports):
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(reports, indent=2) + "\n")
-    if options.plots:
-        drawing = options.json.with_suffix(".plots.json")
-        drawing.write_text(json.dumps(report.families(reports), indent=2) + "\n")
-        program = pathlib.Path(__file__).parent / "plots.py"
-        subprocess.run(["/usr/bin/python3", program, drawing, options.plots], check=True)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(reports, indent=2) + "\n")
+
+
+def plot(options, reports):
+    drawing = options.json.with_suffix(".plots.json")
+    drawing.write_text(json.dumps(report.families(reports), indent=2) + "\n")
+    program = pathlib.Path(__file__).parent / "plots.py"
+    subprocess.run([python_with_matplotlib(), program, drawing, options.plots], check=True)
 
 
 def main():
@@ -229,12 +233,12 @@ def main():
                 registry=registry, bases=options.bases, galley=options.galley, seed=environment
             )
             for scale in options.scales:
-                reports.append(compared(options, scale, folder, builders, shared))
+                compared(options, scale, folder, builders, shared, reports)
         finally:
             for service in reversed(running):
                 service.stop()
-    if options.json:
-        keep(options, reports)
+    if options.plots:
+        plot(options, reports)
     print("\n\n".join(report.markdown(one) for one in reports))
     if not all(one["same"] for one in reports):
         raise SystemExit("bench: the builders made different images")

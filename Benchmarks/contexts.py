@@ -7,24 +7,17 @@ import random
 import string
 
 MEBIBYTE = 1 << 20
+FILE = 1 << 16
 
 
-def text(size, seed):
-    """Words with frequencies as in prose; compresses to about a third."""
+def text(seed):
+    """32 MiB of words with frequencies as in prose; compresses to less than half. Said again and again it is no easier:
+    that is further apart than the windows of gzip and of zstd -3 reach."""
     choose = random.Random(seed)
     words = ["".join(choose.choices(string.ascii_lowercase, k=choose.randint(2, 11))) for _ in range(8000)]
     weights = [1 / rank for rank in range(1, len(words) + 1)]
-    # 32 MiB is further apart than the windows of gzip and of zstd -3 reach: repeating is not found.
-    block = min(size, 32 * MEBIBYTE)
-    prose = " ".join(choose.choices(words, weights, k=block // 5)).encode()
-    while len(prose) < block:
-        prose += prose
-    return (prose[:block] * (size // block + 1))[:size]
-
-
-def noise(size, seed):
-    """Bytes that do not compress."""
-    return random.Random(seed).randbytes(size)
+    prose = " ".join(choose.choices(words, weights, k=32 * MEBIBYTE // 4)).encode()
+    return prose[: 32 * MEBIBYTE]
 
 
 def file_tree(folder, count, size):
@@ -43,20 +36,22 @@ def line_file(number, size):
 
 def blob(path, size):
     """Half like text, half random, in turns of one MiB."""
-    half = size // 2
-    prose, random_bytes = text(half, 1), noise(half, 2)
+    prose, noise = text(1), random.Random(2)
     with open(path, "wb") as file:
-        for offset in range(0, half, MEBIBYTE):
-            file.write(prose[offset : offset + MEBIBYTE])
-            file.write(random_bytes[offset : offset + MEBIBYTE])
+        for offset in range(0, size // 2, MEBIBYTE):
+            begin = offset % len(prose)
+            file.write(prose[begin : begin + MEBIBYTE])
+            file.write(noise.randbytes(MEBIBYTE))
 
 
 def layers(folder, count, size):
     """Folders of files of 64 KiB, every other one random; `size` bytes in each."""
+    prose = text(3)
     for layer in range(count):
-        prose, random_bytes = text(size // 2, 10 + layer), noise(size // 2, 20 + layer)
+        noise = random.Random(10 + layer)
         directory = folder / f"l{layer}"
         directory.mkdir(parents=True)
-        for offset in range(0, size // 2, 65536):
-            (directory / f"t{offset // 65536:05d}").write_bytes(prose[offset : offset + 65536])
-            (directory / f"r{offset // 65536:05d}").write_bytes(random_bytes[offset : offset + 65536])
+        for number in range(size // FILE // 2):
+            begin = (number + layer * size // FILE) * FILE % len(prose)
+            (directory / f"t{number:05d}").write_bytes(prose[begin : begin + FILE])
+            (directory / f"r{number:05d}").write_bytes(noise.randbytes(FILE))

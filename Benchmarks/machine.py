@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import sys
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
@@ -44,3 +45,11 @@ def commit():
     command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"]
     result = subprocess.run(command, capture_output=True, text=True)
     return result.stdout.strip() or "unknown"
+
+
+def python_with_matplotlib():
+    """Plots are drawn in a process of their own: matplotlib here would raise the floor of what can be measured."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([python, "-c", "import matplotlib"], capture_output=True).returncode == 0:
+            return python
+    raise SystemExit("--plots needs matplotlib (Debian: apt-get install python3-matplotlib)")

@@ -21,7 +21,7 @@ import tempfile
 
 from families import CacheRecords, ContextFiles, Layers, Vertices
 from growth import page, tables
-from machine import commit, file_system, machine, run
+from machine import commit, file_system, machine, python_with_matplotlib, run
 from measuring import floor
 
 
@@ -41,14 +41,6 @@ def collect(family, galley, folder, sizes, runs):
 def point(size, runs):
     medians = {what: statistics.median(run[what] for run in runs) for what in ("wall", "cpu", "peak")}
     return {"size": size, **medians, "runs": runs}
-
-
-def python_with_matplotlib():
-    """Plots are drawn in a process of their own: matplotlib here would raise the floor of what can be measured."""
-    for python in (sys.executable, "/usr/bin/python3"):
-        if subprocess.run([python, "-c", "import matplotlib"], capture_output=True).returncode == 0:
-            return python
-    raise SystemExit("scale: --plots needs matplotlib (Debian: apt-get install python3-matplotlib)")
 
 
 def write(report, path):
