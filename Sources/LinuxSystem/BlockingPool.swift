@@ -40,7 +40,8 @@ public final class BlockingPool: Sendable {
     }
 
     func submit(_ job: @escaping @Sendable () -> Void) {
-        let needsThread = monitor.withLock { state in
+        // One job is for one thread: waking all that are idle would cost more than most jobs.
+        let needsThread = monitor.withLock(waking: .one) { state in
             state.queue.append(job)
             let waiting = state.queue.count - state.head
             guard waiting > state.idle, state.threads < limit else { return false }
@@ -49,7 +50,7 @@ public final class BlockingPool: Sendable {
         }
         guard needsThread, !startThread({ self.work() }) else { return }
         // The system has no thread left: the job waits for one of this pool's, or is done here when there is none.
-        let orphan: (@Sendable () -> Void)? = monitor.withLock { state in
+        let orphan: (@Sendable () -> Void)? = monitor.withLock(waking: .none) { state in
             state.threads -= 1
             return state.threads == 0 ? state.take() : nil
         }
@@ -58,10 +59,11 @@ public final class BlockingPool: Sendable {
 
     private func work() {
         while true {
-            monitor.withLock { $0.idle += 1 }
-            let job: @Sendable () -> Void = monitor.wait { state in
-                guard let job = state.take() else { return nil }
-                state.idle -= 1
+            var isIdle = false
+            let job: @Sendable () -> Void = monitor.wait(waking: .none) { state in
+                let job = state.take()
+                if isIdle != (job == nil) { state.idle += isIdle ? -1 : 1 }
+                isIdle = job == nil
                 return job
             }
             job()

@@ -88,21 +88,32 @@ public final class Monitor<State: Sendable>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// Runs `body` alone, then wakes all that wait.
-    public func withLock<R>(_ body: (inout State) throws -> R) rethrows -> R {
+    /// Which of the waiting threads look at the state again.
+    public enum Waking: Sendable { case none, one, all }
+
+    /// Runs `body` alone, then wakes those that wait.
+    public func withLock<R>(waking: Waking = .all, _ body: (inout State) throws -> R) rethrows -> R {
         pthread_mutex_lock(mutex)
         defer {
-            pthread_cond_broadcast(condition)
+            wake(waking)
             pthread_mutex_unlock(mutex)
         }
         return try body(&state)
     }
 
-    /// Blocks this thread until `body` returns a value.
-    public func wait<R>(_ body: (inout State) throws -> R?) rethrows -> R {
+    private func wake(_ waking: Waking) {
+        switch waking {
+        case .none: break
+        case .one: pthread_cond_signal(condition)
+        case .all: pthread_cond_broadcast(condition)
+        }
+    }
+
+    /// Blocks this thread until `body` returns a value, then wakes those that wait.
+    public func wait<R>(waking: Waking = .all, _ body: (inout State) throws -> R?) rethrows -> R {
         pthread_mutex_lock(mutex)
         defer {
-            pthread_cond_broadcast(condition)
+            wake(waking)
             pthread_mutex_unlock(mutex)
         }
         while true {
