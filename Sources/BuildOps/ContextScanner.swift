@@ -119,7 +119,9 @@ struct ContextScanner {
         var entry = ContextEntry(name: name, status: status)
         switch status.kind {
         case .symlink: entry.linkTarget = try readLink(at: directory, name)
-        case .regular: entry.digest = try digest(name, status, in: directory, path)
+        case .regular:
+            entry.digest = try digest(name, status, in: directory, path)
+            entry.isSettled = isSettled(status)
         default: break
         }
         return entry

@@ -11,6 +11,8 @@ public struct ContextEntry: Sendable {
     /// Of the bytes and extended attributes of a regular file; of the attributes of a directory that has any; else nil.
     public var digest: Digest?
     public var linkTarget: RawPath?
+    /// False of a file that was written so shortly before it was read that its times would not tell of a later change.
+    public var isSettled = true
 }
 
 /// A directory of the machine that runs the build, as steps see it: without what the ignore file takes out, without what

@@ -20,6 +20,8 @@ protocol SourceTree: Sendable {
     func digest(_ path: RawPath, _ name: RawPath, in directory: CInt) throws -> Digest
     /// Whether what lies at `path` now is what `digest` and the step's key were made of.
     func isUnchanged(_ path: RawPath, _ status: FileStatus) -> Bool
+    /// The digest that a copy of the file at `path` must have; nil when `isUnchanged` is proof enough.
+    func requiredDigest(_ path: RawPath) -> Digest?
     /// What to say when there is nothing at `path`.
     func missing(_ path: String) -> BuildOpsError
 }
@@ -39,6 +41,7 @@ struct StageSource: SourceTree {
     func linkTarget(_ path: RawPath) throws -> RawPath { try readLink(at: root, path) }
 
     func isUnchanged(_ path: RawPath, _ status: FileStatus) -> Bool { true }
+    func requiredDigest(_ path: RawPath) -> Digest? { nil }
 
     func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath] {
         try readDirectory(directory).map(\.name).sorted()
@@ -79,6 +82,10 @@ struct ContextSource: SourceTree {
         // A directory's times and size change with names that no step reads.
         if seen.kind == .directory { return status.kind == .directory && status.permissions == seen.permissions }
         return seen.kind == status.kind && FileFingerprint(seen) == FileFingerprint(status)
+    }
+
+    func requiredDigest(_ path: RawPath) -> Digest? {
+        context.entry(path).flatMap { $0.isSettled ? nil : $0.digest }
     }
 
     func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath] {

@@ -4,6 +4,7 @@
 import BuildDefinition
 import Glibc
 import LinuxSystem
+import OCI
 
 /// Copies files and trees from a source straight into a layer.
 final class TreeCopier {
@@ -205,7 +206,13 @@ final class TreeCopier {
         try setOwner(of: output.raw, uid: uid, gid: gid)
         try setPermissions(of: output.raw, permissions.of(status))
         try copyExtendedAttributes(from: input.raw, to: output.raw)
+        if let digest = source.requiredDigest(path), try contentDigest(at: to, newName) != digest { noteChange(path) }
         try setTimes(of: output.raw, status.modified)
+    }
+
+    private func contentDigest(at directory: CInt, _ name: RawPath) throws -> Digest {
+        let copy = try open(at: directory, name, [.readOnly, .noFollow])
+        return try BuildOps.contentDigest(of: copy.raw)
     }
 
     /// False when there were more or fewer bytes than there should be.

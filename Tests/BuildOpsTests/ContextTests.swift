@@ -308,4 +308,24 @@ import Testing
         #expect(digestsToKeep(prints(0..<10), prints(5..<15), sawEverything: true).count == 10)
         #expect(digestsToKeep(prints(100..<20_000), prints(0..<10), sawEverything: false).count == 10)
     }
+
+    /// Times do not tell of a second write within one tick of a clock; the copy itself does.
+    @Test(
+        "a file that was written just before it was scanned is compared with what was copied",
+        arguments: [true, false]
+    )
+    func unsettledFiles(isSettled: Bool) async throws {
+        let kitchen = try TestKitchen()
+        let tree = try kitchen.scan(try kitchen.directory("echo 1 > f"))
+        let entries = try #require(tree.directories[RawPath("")]).map { entry in
+            var entry = entry
+            #expect(!entry.isSettled)
+            (entry.digest, entry.isSettled) = (Digest.sha256("what was there when it was scanned"), isSettled)
+            return entry
+        }
+        let scanned = ContextTree(name: "context", root: tree.root, directories: [RawPath(""): entries]) { _ in false }
+        let copy = FileAction.copy(FileCopy(input: 0, source: "/f", allowsWildcards: false, destination: "/f"))
+        let result = try await kitchen.runWithoutBase([copy], source: kitchen.value(scanned))
+        #expect(result.sourceChanged == !isSettled)
+    }
 }
