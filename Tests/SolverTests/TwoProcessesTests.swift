@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-import BuildDefinition
 import Solver
 import Testing
 
