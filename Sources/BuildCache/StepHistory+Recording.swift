@@ -19,15 +19,17 @@ public struct KeptManifest: Sendable {
 }
 
 extension StepHistory {
-    /// Notes that a build found all of its steps, when the last one of its place had the same `fingerprint`.
+    /// Notes that a build found all of its steps, when the last one of its place succeeded and had the same
+    /// `fingerprint`.
     ///
-    /// - Returns: false when it had another, so that the build has to be recorded. Blocks.
+    /// - Returns: false when it did not, so that the build has to be recorded. Blocks.
     public func noteFound(_ place: BuildPlace, fingerprint: Digest, time: Int64) throws -> Bool {
         try database.write { transaction in
             try transaction.execute(
                 """
                 UPDATE step_places SET found_again = ?4
                 WHERE context = ?1 AND dockerfile = ?2 AND platform = ?3 AND fingerprint = ?5
+                AND EXISTS (SELECT 1 FROM step_builds WHERE id = last_build AND succeeded = 1)
                 """,
                 place.values + [.integer(time), .text(fingerprint.hex)]
             )

@@ -19,7 +19,6 @@ final class BuildInquiry: Sendable {
     let places: [PlannedPlace]
     let directories: [String: StepEnvironment.LocalDirectory]
     private let comparisons: Mutex<[PlaceComparison?]>
-    private let succeeded = Mutex(false)
 
     init(
         _ plan: BuildPlan,
@@ -58,17 +57,16 @@ final class BuildInquiry: Sendable {
         return directories["context"]?.path.description ?? shownURL(text)
     }
 
-    /// Finds reasons until `stop`, then writes the build down.
-    func run() async {
-        await chronicle.answer { self.reason(of: $0) }
-        try? await blocking {
-            for place in self.places { try self.record(place) }
-        }
-    }
+    /// Finds reasons until `stop`.
+    func answer() async { await chronicle.answer { self.reason(of: $0) } }
 
-    func stop(succeeded: Bool) {
-        self.succeeded.withLock { $0 = succeeded }
-        chronicle.finish()
+    func stop() { chronicle.finish() }
+
+    /// Writes the build down, for those that come after it.
+    func record(succeeded: Bool) async {
+        try? await blocking {
+            for place in self.places { try self.record(place, succeeded) }
+        }
     }
 
     // MARK: Reasons
@@ -83,11 +81,10 @@ final class BuildInquiry: Sendable {
 
     // MARK: Recording
 
-    private func record(_ place: PlannedPlace) throws {
+    private func record(_ place: PlannedPlace, _ succeeded: Bool) throws {
         let observations = chronicle.observed { $0 }
         let now = FileTime.now.seconds
         let fingerprint = place.fingerprint(observations)
-        let succeeded = succeeded.withLock { $0 }
         let isQuiet = place.vertices.allSatisfy { !observations.changes($0) }
         if succeeded, isQuiet, try history.noteFound(place.place, fingerprint: fingerprint, time: now) { return }
         let build = RecordedBuild(

@@ -54,7 +54,7 @@ extension Engine {
         let plan = try await plan(request, contexts, events)
         for warning in plan.warnings { events.sink.send(.warning(nil, warning)) }
         let inquiry = BuildInquiry(plan, request, contexts, store.history, chronicle)
-        async let answers: Void = inquiry.run()
+        async let answers: Void = inquiry.answer()
         do {
             let layers: [[SnapshotID]]
             var reproduced: ReproducedResult?
@@ -63,15 +63,17 @@ extension Engine {
             } else {
                 layers = try await solve(plan, contexts.environment, events)
             }
-            inquiry.stop(succeeded: true)
+            inquiry.stop()
             var result = try await export(plan, layers, outputs, request.targets, events)
             result.reproduced = reproduced
             result.warnings = plan.warnings
             await answers
+            await inquiry.record(succeeded: true)
             return result
         } catch {
-            inquiry.stop(succeeded: false)
+            inquiry.stop()
             await answers
+            await inquiry.record(succeeded: false)
             throw error
         }
     }

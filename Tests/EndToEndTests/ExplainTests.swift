@@ -381,6 +381,15 @@ struct ExplainTests {
         #expect(none.status == 1 && none.errors.contains("nothing like that was built"), "\(none)")
     }
 
+    @Test func whyTellsOfABuildWhoseOutputFailed() async throws {
+        let store = try await Self.shared.get()
+        let context = try BuildContext("FROM alpine\nCOPY f /\n", ["f": "1"])
+        #expect(try await store.tryBuild(context, ["-o", "type=oci,dest=/proc/none/x.tar"]).status != 0)
+        #expect(try await store.galley("why").get().output.contains("not successful"))
+        try await store.build(context)
+        #expect(try await !store.galley("why").get().output.contains("not successful"))
+    }
+
     @Test func secretsAndProxiesAreNeverKept() async throws {
         let store = try await Self.shared.get()
         let context = try BuildContext(
