@@ -8,6 +8,14 @@ import DockerfileFrontend
 import OCI
 import Solver
 
+extension BuildRequest {
+    /// The option that was given.
+    fileprivate var reasonToIgnoreTheCache: String {
+        if verifiesReproducibility { return "--verify-reproducible builds all steps" }
+        return noCache == .all ? "--no-cache" : "--no-cache-filter names its stage"
+    }
+}
+
 /// The steps of a build for one platform beside those of the builds before it.
 struct PlaceComparison {
     /// A chain of found steps is followed so far.
@@ -45,8 +53,7 @@ struct PlaceComparison {
     func reason(of id: VertexID) -> StepReason? {
         guard let vertex = place.byID[id] else { return nil }
         if vertex.metadata.ignoresCache {
-            let isAll = inquiry.request.noCache == .all
-            return StepReason(.noCache, isAll ? "--no-cache" : "--no-cache-filter names its stage")
+            return StepReason(.noCache, inquiry.request.reasonToIgnoreTheCache)
         }
         if let absence { return absence }
         guard let former = former[id] else { return StepReason(.instructionAdded, "a new instruction") }
