@@ -109,11 +109,13 @@ extension BuildRequest {
             )
         }
         for text in outputs where !text.contains("{target}") {
-            if try ExportSpec(parsing: text).kind == .image { continue }
+            let spec = try ExportSpec(parsing: text)
+            if spec.kind == .image, spec.names.isEmpty { continue }
+            let part = spec.kind == .image ? "name, like name=app-{target}" : "destination, like dest=out/{target}"
             throw BuilderError(
                 .invalidRequest,
                 "several targets cannot be written to one place: --output \(text)",
-                nextStep: "put {target} into the destination, like dest=out/{target}"
+                nextStep: "put {target} into the \(part)"
             )
         }
     }

@@ -65,6 +65,10 @@ import Testing
         arguments: [
             (["--target", "one", "--target", "two", "-t", "app"], "say which: -t one=app"),
             (["--target", "one", "--target", "two", "-o", "type=tar,dest=x.tar"], "put {target} into the destination"),
+            (
+                ["--target", "one", "--target", "two", "-o", "type=image,name=shared"],
+                "put {target} into the name, like name=app-{target}"
+            ),
             (["--target", "one", "--target", "one"], "a target is named twice"),
             (["--target", "one", "-t", "two=app"], "add --target two"),
             (["--target", "one", "--target", "four"], "target stage \"four\" could not be found"),
