@@ -43,9 +43,10 @@ private let runOptionsWithValue: Set<String> = [
 
 private func plainFlags(_ arguments: ArraySlice<String>, stopsAtPositional: Bool) -> [String] {
     let flags: Set<String> = [
-        "--all", "--check", "--debug", "--digests", "--force", "--force-rm", "--human", "--interactive", "--load",
-        "--no-cache",
-        "--no-trunc", "--password-stdin", "--pull", "--push", "--quiet", "--rm", "--tty", "--verbose",
+        "--all", "--check", "--debug", "--deep", "--digests", "--explain", "--force", "--force-rm", "--human",
+        "--interactive", "--load", "--no-cache", "--no-trunc", "--password-stdin", "--pull", "--push", "--quiet",
+        "--rm",
+        "--tty", "--verbose", "--verify-reproducible",
     ]
     var result: [String] = []
     var rest = arguments

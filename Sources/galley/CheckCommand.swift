@@ -91,7 +91,11 @@ extension BuildCommand {
             throw invalidValue("\(option) has no meaning with --call=\(call.method.rawValue): nothing is built")
         }
         // buildx takes these without a word.
-        let ignored = [("--output", !outputs.isEmpty), ("--push", push), ("--load", load)].filter(\.1).map(\.0)
+        let options = [
+            ("--output", !outputs.isEmpty), ("--push", push), ("--load", load), ("--explain", explain),
+            ("--parallel", parallel != nil),
+        ]
+        let ignored = options.filter(\.1).map(\.0)
         if !ignored.isEmpty {
             let verb = ignored.count == 1 ? "has" : "have"
             writeError(

@@ -3,6 +3,7 @@
 
 import ArgumentParser
 import CGalleyEntry
+import FoundationEssentials
 import Glibc
 import Testing
 
@@ -42,6 +43,38 @@ import Testing
         var pointers = words.map { strdup($0) }
         defer { pointers.forEach { free($0) } }
         #expect((galley_mounting_command(CInt(words.count), &pointers) != nil) == expected)
+    }
+
+    @Test func everyFlagTakesAValueAsGoProgramsDo() throws {
+        struct Info: Decodable {
+            struct Command: Decodable {
+                var commandName: String
+                var subcommands: [Command]?
+                var arguments: [Argument]?
+            }
+            struct Argument: Decodable {
+                struct Name: Decodable {
+                    var kind: String
+                    var name: String
+                }
+                var kind: String
+                var names: [Name]?
+            }
+            var command: Command
+        }
+        let info = try JSONDecoder().decode(Info.self, from: Data(GalleyCommand._dumpHelp().utf8))
+        var count = 0
+        for command in info.command.subcommands ?? [] {
+            for flag in command.arguments ?? [] where flag.kind == "flag" {
+                for name in flag.names ?? [] where name.kind == "long" {
+                    if ["help", "version", "short"].contains(name.name) || name.name.hasPrefix("no-human") { continue }
+                    count += 1
+                    let words = [command.commandName, "--\(name.name)=true"]
+                    #expect(canonicalArguments(words) == [command.commandName, "--\(name.name)"])
+                }
+            }
+        }
+        #expect(count > 20)
     }
 
     @Test func everyMountingCommandExists() {
