@@ -30,20 +30,10 @@ struct RootlessAcceptanceTests {
     @Test func independentStagesRunAtTheSameTime() async throws {
         let user = try await RootlessUser()
         try await user.addBase()
-        let context = try BuildContext(
-            """
-            FROM alpine AS one
-            RUN sleep 2; echo 1 > /one
-            FROM alpine AS two
-            RUN sleep 2; echo 2 > /two
-            FROM scratch
-            COPY --from=one /one /
-            COPY --from=two /two /
-            """
-        )
+        let context = try BuildContext(Meeting.stages())
         let result = try await user.galley("build", "--progress", "rawjson", context.path).get()
         let progress = try ProgressRecord(parsing: result.errorBytes)
-        #expect(try progress.step("echo 1").overlaps(progress.step("echo 2")))
+        #expect(try Meeting.isHeld(progress))
     }
 
     @Test(.enabled(if: RegistryServer.isInstalled))

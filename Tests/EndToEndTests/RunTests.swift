@@ -126,7 +126,9 @@ import Testing
     @Test("--parallel 1 runs one command at a time")
     func oneAtATime() async throws {
         let store = try await Self.shared.get()
-        let stages = (0..<4).map { "FROM alpine:latest AS s\($0)\nRUN mkdir /lock-\($0) && sleep 0.2\n" }.joined()
+        // A directory in a cache that all share: a command fails that finds another one's.
+        let run = "RUN --mount=type=cache,id=\(newMarker()),target=/c mkdir /c/lock && sleep 0.2 && rmdir /c/lock"
+        let stages = (0..<4).map { "FROM alpine:latest AS s\($0)\n\(run) && mkdir /lock-\($0)\n" }.joined()
         let copies = (0..<4).map { "COPY --from=s\($0) /lock-\($0) /lock-\($0)\n" }.joined()
         let record = try await store.record(try BuildContext(stages + "FROM scratch\n" + copies), ["--parallel", "1"])
         #expect(record.progress.instructions.filter { $0.name.contains("RUN") }.count == 4)

@@ -28,23 +28,8 @@ import Testing
     @Test("two independent stages run at the same time: the spans of their RUN steps overlap")
     func parallel() async throws {
         let store = try await Self.shared.get()
-        let context = try BuildContext(
-            """
-            FROM alpine:latest AS one
-            RUN sleep 1; echo one > /one
-            FROM alpine:latest AS two
-            RUN sleep 1; echo two > /two
-            FROM scratch
-            COPY --from=one /one /
-            COPY --from=two /two /
-            """
-        )
-        let progress = try await store.record(context, ["--no-cache"]).progress
-        let (one, two) = (try progress.step("echo one"), try progress.step("echo two"))
-        #expect(one.overlaps(two), "\(one) \(two)")
-        let serial = try await store.record(context, ["--no-cache", "--parallel", "1"]).progress
-        let (first, second) = (try serial.step("echo one"), try serial.step("echo two"))
-        #expect(first.completed != nil && second.completed != nil)
+        let progress = try await store.record(BuildContext(Meeting.stages())).progress
+        #expect(try Meeting.isHeld(progress))
     }
 
     @Test("a stage that two others start from runs once")
@@ -112,8 +97,9 @@ import Testing
         async let second = store.record(context)
         let ids = try await [first.id, second.id]
         let third = try await store.record(context)
+        #expect(ids[0] == ids[1] && !ids[0].isEmpty)
         #expect(third.progress.executed == [])
-        #expect(ids.contains(third.id))
+        #expect(third.id == ids[0])
     }
 
     @Test("galley images lists tagged images only, and a second tag of one image as a line of its own")

@@ -103,7 +103,8 @@ public final class GalleyStore: Sendable {
     public func record(_ context: BuildContext, tag: String? = nil, _ options: [String] = []) async throws -> (
         id: String, progress: ProgressRecord
     ) {
-        let file = context.directory.path.appending("../\(context.directory.path.lastComponent ?? "").id")
+        // Several builds of one context may run at once.
+        let file = directory.file("\(UInt64.random(in: 0 ... .max)).id")
         defer { try? removeFile(file) }
         let result = try await galley(
             ["build", "--progress", "rawjson", "--iidfile", file.description] + (tag.map { ["-t", $0] } ?? []) + options
