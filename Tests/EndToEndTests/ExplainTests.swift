@@ -16,7 +16,6 @@ struct ExplainTests {
         var name: String
         var dockerfile: String
         var files: [String: String] = [:]
-        var firstOptions: [String] = []
         var change: @Sendable (BuildContext) async throws -> Void = { _ in }
         var options: [String] = []
         /// A part of the step's name.
@@ -216,7 +215,7 @@ struct ExplainTests {
     func aSecondBuildSaysWhatChanged(_ item: Case) async throws {
         let store = try await Self.shared.get()
         let context = try BuildContext(item.dockerfile, item.files)
-        let first = try await store.record(context, item.firstOptions).progress
+        let first = try await store.record(context).progress
         for step in first.instructions where !step.isCached && !step.name.contains("FROM") {
             #expect(step.reason?.code == "first-build", "\(step)")
         }
