@@ -219,7 +219,7 @@ struct ContextTests {
                 try runningContexts(store).contains { $0.contains("context-") }
             }
             program.send(signal)
-            let result = try await program.finish(within: .seconds(30))
+            let result = try await program.finish()
             #expect(result.status == 128 + signal)
             withExtendedLifetime(writer) {}
             _ = try await store.galley("images").get()

@@ -265,7 +265,7 @@ import Testing
         #expect(result.status == 1)
         #expect(result.output.contains("other galley processes use the store"), "\(result)")
         program.send(SIGTERM)
-        _ = try await program.finish(within: .seconds(30))
+        _ = try await program.finish()
         try await store.galley("doctor").get()
         try await Self.expectSound(store)
     }
@@ -317,7 +317,7 @@ import Testing
         #expect(report.output.contains("layer 1: its root directory was changed"), "\(report)")
         #expect(TestInstallation.exists("\(store.root)/snapshots/1/fs/etc"))
         try files.shell("touch go")
-        let result = try await program.finish(within: .seconds(30))
+        let result = try await program.finish()
         #expect(result.succeeded, "\(result)")
         try await store.galley("doctor").get()
         #expect(!TestInstallation.exists("\(store.root)/snapshots/1"))

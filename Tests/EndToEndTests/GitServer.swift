@@ -11,24 +11,19 @@ final class GitServer: Sendable {
     private let program: RunningProgram
 
     init() async throws {
-        files = try ScratchDirectory()
+        let files = try ScratchDirectory()
         try makeDirectories(files.file("served"))
-        port = try freePort()
-        program = try RunningProgram(
-            TestInstallation.programPath("git") ?? "git",
-            [
-                "daemon", "--verbose", "--export-all", "--reuseaddr", "--listen=127.0.0.1", "--port=\(port)",
-                "--base-path=\(files.file("served"))",
-            ],
-            environment: Self.environment
-        )
-        let program = program
-        try await eventually("git daemon listens") {
-            guard program.isRunning else {
-                throw ProgramFailure(description: "git daemon ended: \(try program.errorsSoFar())")
-            }
-            return try program.errorsSoFar().contains("Ready to rumble")
+        (port, program) = try await startServer("git daemon", saying: "Ready to rumble") { port in
+            try RunningProgram(
+                TestInstallation.programPath("git") ?? "git",
+                [
+                    "daemon", "--verbose", "--export-all", "--reuseaddr", "--listen=127.0.0.1", "--port=\(port)",
+                    "--base-path=\(files.file("served"))",
+                ],
+                environment: Self.environment
+            )
         }
+        self.files = files
     }
 
     /// Without anybody's settings, with fixed names and times.

@@ -20,7 +20,7 @@ struct KillAnywhereTests {
             let program = try start()
             try await Task.sleep(for: whole * moment / moments)
             program.send(SIGKILL)
-            _ = try await program.finish(within: .seconds(30))
+            _ = try await program.finish()
         }
     }
 

@@ -50,7 +50,7 @@ struct KillTests {
         let marker = newMarker()
         let program = try await Self.startWaiting(store, marker)
         program.send(signal)
-        let result = try await program.finish(within: .seconds(30))
+        let result = try await program.finish()
         #expect(result.status == 128 + signal)
         if signal != SIGKILL {
             #expect(try containerProcesses(marker) == 0)
@@ -75,7 +75,7 @@ struct KillTests {
         let program = try store.start(["pull", "\(registry.host)/app"])
         try await eventually("the layer comes no further") { registry.stalled > 0 }
         program.send(signal)
-        #expect(try await program.finish(within: .seconds(30)).status == 128 + signal)
+        #expect(try await program.finish().status == 128 + signal)
         registry.reply(to: path, .init(body: blob))
         let listed = try await store.galley("images", "--format", "{{.Repository}}").get().output
         #expect(listed == "alpine\n")
@@ -94,7 +94,7 @@ struct KillTests {
         let store = try await GalleyStore.pinned()
         let context = try BuildContext("FROM alpine\nCOPY big /big\n")
         let files = try ScratchDirectory()
-        try context.directory.shell("head -c 100000000 /dev/urandom > big && touch -d @1000000000 big Dockerfile")
+        try context.directory.shell("head -c 4000000 /dev/urandom > big && touch -d @1000000000 big Dockerfile")
         // A pipe that nobody empties stops the export in its middle.
         try files.shell("mkfifo pipe && touch old.tar && echo old > old.tar")
         let reader = Glibc.open(files.file("pipe").description, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
@@ -107,7 +107,7 @@ struct KillTests {
             return waiting >= 4096
         }
         stuck.send(signal)
-        #expect(try await stuck.finish(within: .seconds(30)).status == 128 + signal)
+        #expect(try await stuck.finish().status == 128 + signal)
         #expect(try await store.galley("images", "-q").succeeded)
         try expectNothingLeft(store.leftovers())
         #expect(try files.shell("cat old.tar; ls") == "old\nold.tar\npipe\n")
@@ -129,7 +129,7 @@ struct KillTests {
         let program = try store.start(["run", "--rm", "alpine", "sh", "-c", "sleep 600; : \(marker)"])
         try await eventually("the container runs") { try containerProcesses(marker) > 0 }
         program.send(signal)
-        #expect(try await program.finish(within: .seconds(30)).status == 128 + signal)
+        #expect(try await program.finish().status == 128 + signal)
         try await eventually("the container ends") { try containerProcesses(marker) == 0 }
         #expect(try await store.galley("images", "-q").succeeded)
         try expectNothingLeft(store.leftovers())

@@ -135,7 +135,10 @@ import Testing
             "FROM alpine:latest\nRUN --mount=type=cache,target=/c,sharing=locked cat /c/n; echo x > /c/n; sleep 1000"
         )
         let program = try store.start(["build", "--progress", "plain", context.path])
-        try await runScript("until grep -qs x '\(store.root)'/cache-mounts/*/fs/n; do sleep 0.05; done")
+        try await eventually("the step has written to its cache") {
+            guard program.isRunning else { throw ProgramFailure(description: try program.errorsSoFar()) }
+            return try store.cacheMount(with: "n") != nil
+        }
         program.send(SIGKILL)
         _ = try await program.finish()
         let next = try BuildContext("FROM alpine:latest\nRUN --mount=type=cache,target=/c,sharing=locked cat /c/n")

@@ -64,7 +64,7 @@ struct RegistryHostileTests {
         return registry
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: Fault.allCases)
+    @Test(arguments: Fault.allCases)
     func aLyingRegistryIsRefused(_ fault: Fault) async throws {
         let store = try await GalleyStore.pinned()
         let registry = try Self.registry(fault)

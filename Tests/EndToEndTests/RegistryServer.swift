@@ -22,22 +22,20 @@ final class RegistryServer: Sendable {
 
     /// - Parameter secure: TLS with a certificate of an authority of its own, and one user.
     init(secure: Bool = false) async throws {
-        host = "127.0.0.1:\(try freePort())"
-        files = try ScratchDirectory()
+        let files = try ScratchDirectory()
         if secure { try Self.makeCredentials(files) }
-        try replaceFile(files.file("config.yml"), Array(Self.configuration(host, files, secure).utf8))
-        program = try RunningProgram(
-            TestInstallation.programPath("docker-registry") ?? "docker-registry",
-            ["serve", files.file("config.yml").description],
-            environment: plainEnvironment
-        )
-        let program = program
-        try await eventually("docker-registry listens") {
-            guard program.isRunning else {
-                throw ProgramFailure(description: "docker-registry ended: \(try program.errorsSoFar())")
-            }
-            return try program.errorsSoFar().contains("listening on")
+        let (port, program) = try await startServer("docker-registry", saying: "listening on") { port in
+            let configuration = Self.configuration("127.0.0.1:\(port)", files, secure)
+            try replaceFile(files.file("config.yml"), Array(configuration.utf8))
+            return try RunningProgram(
+                TestInstallation.programPath("docker-registry") ?? "docker-registry",
+                ["serve", files.file("config.yml").description],
+                environment: plainEnvironment
+            )
         }
+        host = "127.0.0.1:\(port)"
+        self.files = files
+        self.program = program
     }
 
     /// What was asked of it until now, a line a request: `POST /v2/...`.
@@ -77,17 +75,26 @@ final class RegistryServer: Sendable {
     }
 }
 
-/// Waits until a condition holds that another program brings about.
-func eventually(
-    _ what: String,
-    within limit: Duration = .seconds(30),
-    _ condition: @Sendable () async throws -> Bool
-) async throws {
-    let end = ContinuousClock.now + limit
-    while try await !condition() {
-        guard ContinuousClock.now < end else { throw ProgramFailure(description: "not within \(limit): \(what)") }
-        try await Task.sleep(for: .milliseconds(10))
+/// Starts a server on a free port and waits until it says that it listens. When another process takes the port in the
+/// meantime, the server gets another one.
+func startServer(
+    _ name: String,
+    saying listens: String,
+    _ start: (UInt16) throws -> RunningProgram
+) async throws -> (port: UInt16, program: RunningProgram) {
+    for _ in 0..<10 {
+        let port = try freePort()
+        let program = try start(port)
+        try await eventually("\(name) listens, or ends") {
+            try !program.isRunning || program.errorsSoFar().contains(listens)
+        }
+        let said = try program.errorsSoFar()
+        if program.isRunning { return (port, program) }
+        guard said.contains("ddress already in use") else {
+            throw ProgramFailure(description: "\(name) ended: \(said)")
+        }
     }
+    throw ProgramFailure(description: "\(name): every port is in use")
 }
 
 /// A loopback port on which nobody listens.
@@ -164,6 +171,14 @@ extension GalleyStore {
     func leftovers() throws -> [String] {
         let fd = try open(root.appending("tmp"), [.directory])
         return try readDirectory(fd.raw).map(\.name.description).sorted()
+    }
+
+    /// The directory of a cache mount with a file of this name; nil until that holds something.
+    func cacheMount(with file: String) throws -> RawPath? {
+        let mounts = root.appending("cache-mounts")
+        guard let directory = try? open(mounts, [.directory]) else { return nil }
+        return try readDirectory(directory.raw).map { mounts.appending($0.name).appending("fs") }
+            .first { (try? readFile($0.appending(file)))?.isEmpty == false }
     }
 
     /// Throws unless nothing is left over and a build works.

@@ -91,10 +91,19 @@ public final class RunningProgram: Sendable {
     public func send(_ signal: CInt) { kill(process.processIdentifier, signal) }
 
     /// Waits for the end. After `limit` the program is killed and an error thrown.
-    public func finish(within limit: Duration = .seconds(240)) async throws -> ProgramResult {
+    public func finish(within limit: Duration = hangLimit) async throws -> ProgramResult {
+        let result = try await finish(killedAfter: limit)
+        guard !isLate.withLock({ $0 }) else {
+            throw ProgramFailure(description: "not finished within \(limit): \(result)")
+        }
+        return result
+    }
+
+    /// Waits for the end, which SIGKILL brings after the delay if the program has not ended by itself.
+    public func finish(killedAfter delay: Duration) async throws -> ProgramResult {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { [self] in
-                do { try await Task.sleep(for: limit) } catch { return }
+                do { try await Task.sleep(for: delay) } catch { return }
                 isLate.withLock { $0 = true }
                 send(SIGKILL)
             }
@@ -105,16 +114,12 @@ public final class RunningProgram: Sendable {
         // Foundation calls the handler before it says that the program has ended.
         process.waitUntilExit()
         let signalled = process.terminationReason == .uncaughtSignal
-        let result = ProgramResult(
+        return ProgramResult(
             command: command,
             status: process.terminationStatus + (signalled ? 128 : 0),
             outputBytes: try readFile(files.file("output"), limit: 1 << 31),
             errorBytes: try readFile(files.file("errors"), limit: 1 << 31)
         )
-        guard !isLate.withLock({ $0 }) else {
-            throw ProgramFailure(description: "not finished within \(limit): \(result)")
-        }
-        return result
     }
 
     private func text(_ name: String) throws -> String {
@@ -135,10 +140,12 @@ public func runProgram(
     _ arguments: [String],
     environment: [String: String] = plainEnvironment,
     directory: RawPath? = nil,
-    input: [UInt8] = []
+    input: [UInt8] = [],
+    within limit: Duration = hangLimit
 ) async throws -> ProgramResult {
     try await ProgramGate.shared.run {
-        try await RunningProgram(path, arguments, environment: environment, directory: directory, input: input).finish()
+        try await RunningProgram(path, arguments, environment: environment, directory: directory, input: input)
+            .finish(within: limit)
     }
 }
 
