@@ -187,7 +187,7 @@ import Testing
             let terminal = master.raw
             text += try await blocking {
                 var waiting = pollfd(fd: terminal, events: Int16(POLLIN), revents: 0)
-                try #require(poll(&waiting, 1, 30_000) == 1)
+                try #require(poll(&waiting, 1, 120_000) == 1)
                 var buffer = [UInt8](repeating: 0, count: 4096)
                 let count = try buffer.withUnsafeMutableBytes { try readBytes(terminal, into: $0) }
                 return String(decoding: buffer[..<count], as: UTF8.self)
