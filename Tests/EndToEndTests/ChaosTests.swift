@@ -25,20 +25,28 @@ struct ChaosTests {
         let seed = Self.setting("GALLEY_TEST_CHAOS_SEED") ?? UInt64.random(in: 0..<1 << 32)
         print("chaos: GALLEY_TEST_CHAOS_SEED=\(seed)")
         var chaos = try await Chaos(seed: seed)
-        var rounds = 0
-        while chaos.kills < Self.kills {
-            rounds += 1
-            try await chaos.killSome()
-            if rounds % 2 == 0 { try await chaos.requireWorking() }
-            if rounds % 6 == 0 {
-                if rounds % 12 == 0 { try await chaos.damage() }
-                try await chaos.examine()
-                try await chaos.compare()
+        do {
+            var rounds = 0
+            while chaos.kills < Self.kills {
+                rounds += 1
+                try await chaos.killSome()
+                if rounds % 2 == 0 { try await chaos.requireWorking() }
+                if rounds % 6 == 0 {
+                    // What only killing left is right without the doctor.
+                    try await chaos.compare()
+                    try await chaos.examine()
+                } else if rounds % 6 == 3 {
+                    try await chaos.damage()
+                    try await chaos.examine()
+                    try await chaos.compare()
+                }
             }
+            try await chaos.examine()
+            try await chaos.compare()
+            try await chaos.requireCleanEnd()
+        } catch {
+            throw chaos.wrong(error)
         }
-        try await chaos.examine()
-        try await chaos.compare()
-        try await chaos.requireCleanEnd()
     }
 
     /// A disk that is full at another moment each time, and programs that are killed while it is.
@@ -53,11 +61,12 @@ struct ChaosTests {
         )
         let clean = try await GalleyStore.pinned()
         let id = try await clean.pinnedBuild(context, tag: "app")
+        let rounds = 14
         let script = """
             small=$root-small; mkdir "$small"; mount -t tmpfs -o size=40m none "$small"; cp -a "$root/." "$small"
             galley() { "$binary" --root "$small" "$@"; }
             build() { galley build --progress plain --build-arg SOURCE_DATE_EPOCH=1000000000 -t app "$@" "$context"; }
-            for round in $(seq 14); do
+            for round in $(seq \(rounds)); do
                 free=$(df --output=avail -k "$small" | tail -1)
                 left=$((round * 700))
                 [ $free -le $left ] || head -c $(((free - left) * 1024)) /dev/zero > "$small/filler" || true
@@ -82,7 +91,8 @@ struct ChaosTests {
         let result = try await runProgram(
             "/usr/bin/env",
             ["unshare", "--mount", "--propagation", "private", "/bin/bash", "-euo", "pipefail", "-c", script],
-            environment: environment
+            environment: environment,
+            within: hangLimit * rounds
         )
         #expect(result.succeeded && result.output.hasSuffix(id), "\(result)")
     }
@@ -103,16 +113,22 @@ struct ChaosTests {
 /// A store that is maltreated, and what it has to give in spite of that.
 private struct Chaos {
     /// A Dockerfile, and what a clean store makes of it.
-    struct Recipe {
+    struct Recipe: Sendable {
         var context: BuildContext
         var name: String
         var id = ""
         var files: [String: String] = [:]
     }
 
+    /// A kind of command.
+    enum Work { case build, wholeBuild, archive, tree, push, pull, untag, prune, pruneAll, save, doctor }
+
     let seed: UInt64
     var dice: ChaosTests.Dice
     var kills = 0
+    /// The longest times after which programs are killed. Follows how long they take here and now: most are killed, at
+    /// any moment of their work, on fast machines and on slow ones.
+    var spans: [Work: Duration] = [:]
     var log: [String] = []
     let registry: RegistryServer
     let proxy: CuttingProxy
@@ -136,8 +152,7 @@ private struct Chaos {
         for number in 0..<3 {
             let context = try Self.context(number, base, marker)
             var recipe = Recipe(context: context, name: "\(proxy.host)/app\(number)")
-            recipe.id = try await clean.pinnedBuild(context, tag: recipe.name)
-            recipe.files = try await Self.files(clean, context, out)
+            (recipe.id, recipe.files) = try await Self.make(recipe, clean, out)
             recipes.append(recipe)
         }
     }
@@ -158,13 +173,15 @@ private struct Chaos {
         return context
     }
 
-    private static func files(_ store: GalleyStore, _ context: BuildContext, _ out: ScratchDirectory) async throws
-        -> [String: String]
+    /// The image that a store makes, and its files.
+    private static func make(_ recipe: Recipe, _ store: GalleyStore, _ out: ScratchDirectory) async throws
+        -> (id: String, files: [String: String])
     {
-        let place = out.file("tree-\(UInt32.random(in: 0 ... .max))")
-        try await store.tryBuild(context, ["--build-arg", GalleyStore.epoch, "-o", "type=local,dest=\(place)"]).get()
+        let place = out.file("tree-\(UInt64.random(in: 0 ... .max))")
+        let outputs = ["-o", "type=image", "-o", "type=local,dest=\(place)"]
+        let id = try await store.pinnedBuild(recipe.context, tag: recipe.name, outputs)
         defer { try? removeTree(place) }
-        return try treeFacts(place)
+        return (id, try treeFacts(place))
     }
 
     struct Wrong: Error, CustomStringConvertible {
@@ -172,28 +189,28 @@ private struct Chaos {
         init(_ description: String) { self.description = description }
     }
 
-    private func wrong(_ text: String) -> Wrong {
-        Wrong("\(text)\nseed \(seed), after:\n\(log.suffix(40).joined(separator: "\n"))")
+    /// The error, with how to see it again.
+    func wrong(_ error: any Error) -> Wrong {
+        Wrong("\(error)\nGALLEY_TEST_CHAOS_SEED=\(seed), after:\n\(log.suffix(40).joined(separator: "\n"))")
     }
 
     // MARK: Killing
 
-    /// A command, with the longest time after which it is killed.
-    private mutating func command() -> (arguments: [String], limit: Int) {
+    private mutating func command() -> (work: Work, arguments: [String]) {
         let recipe = recipes[Int.random(in: 0..<recipes.count, using: &dice)]
         let build = ["build", "--progress", "plain", "--build-arg", GalleyStore.epoch]
         switch Int.random(in: 0..<16, using: &dice) {
-        case 0..<3: return (build + ["-t", recipe.name, recipe.context.path], 1200)
-        case 3..<6: return (build + ["--no-cache", "-t", recipe.name, recipe.context.path], 1800)
-        case 6: return (build + ["-o", "type=oci,dest=\(out.file("app.tar"))", recipe.context.path], 1500)
-        case 7: return (build + ["-o", "type=local,dest=\(out.file("app-\(log.count)"))", recipe.context.path], 1500)
-        case 8, 9: return (build + ["-t", recipe.name, "--push", recipe.context.path], 1800)
-        case 10: return (["pull", "\(proxy.host)/base"], 500)
-        case 11: return (["rmi", "-f", recipe.name], 120)
-        case 12: return (["prune", "-f"], 200)
-        case 13: return (["prune", "-a", "-f"], 300)
-        case 14: return (["save", "-o", out.file("saved.tar").description, recipe.name], 600)
-        default: return (["doctor"], 500)
+        case 0..<3: return (.build, build + ["-t", recipe.name, recipe.context.path])
+        case 3..<6: return (.wholeBuild, build + ["--no-cache", "-t", recipe.name, recipe.context.path])
+        case 6: return (.archive, build + ["-o", "type=oci,dest=\(out.file("app.tar"))", recipe.context.path])
+        case 7: return (.tree, build + ["-o", "type=local,dest=\(out.file("app-\(log.count)"))", recipe.context.path])
+        case 8, 9: return (.push, build + ["-t", recipe.name, "--push", recipe.context.path])
+        case 10: return (.pull, ["pull", "\(proxy.host)/base"])
+        case 11: return (.untag, ["rmi", "-f", recipe.name])
+        case 12: return (.prune, ["prune", "-f"])
+        case 13: return (.pruneAll, ["prune", "-a", "-f"])
+        case 14: return (.save, ["save", "-o", out.file("saved.tar").description, recipe.name])
+        default: return (.doctor, ["doctor"])
         }
     }
 
@@ -202,21 +219,23 @@ private struct Chaos {
         let isCut = Int.random(in: 0..<4, using: &dice) == 0
         proxy.cut(after: isCut ? Int.random(in: 0..<400_000, using: &dice) : nil)
         if isCut { log.append("connections are cut") }
-        var running: [(program: RunningProgram, end: ContinuousClock.Instant)] = []
+        var running: [(work: Work, end: Task<(result: ProgramResult, time: Duration), any Error>)] = []
         for _ in 0..<Int.random(in: 2...4, using: &dice) {
-            let (arguments, limit) = command()
-            let delay = Int.random(in: 0...limit, using: &dice)
-            log.append("kill after \(delay) ms: \(arguments.joined(separator: " "))")
-            running.append((try store.start(arguments), .now + .milliseconds(delay)))
+            let (work, arguments) = command()
+            let delay = spans[work, default: .seconds(1)] * Int.random(in: 0...1000, using: &dice) / 1000
+            log.append("kill after \(delay): \(arguments.joined(separator: " "))")
+            let (program, start) = (try store.start(arguments), ContinuousClock.now)
+            running.append((work, Task { (try await program.finish(killedAfter: delay), .now - start) }))
         }
-        for (program, end) in running.sorted(by: { $0.end < $1.end }) {
-            try await Task.sleep(until: end, clock: .continuous)
-            program.send(SIGKILL)
-            let result = try await program.finish(within: .seconds(30))
+        for (work, end) in running {
+            let (result, time) = try await end.value
+            let span = spans[work, default: .seconds(1)]
             if result.status == 128 + SIGKILL {
                 kills += 1
-            } else if !isCut, !result.succeeded {
-                try excuse(result)
+                spans[work] = span * 1.1
+            } else {
+                spans[work] = (span + time * 1.2) / 2
+                if !isCut, !result.succeeded { try excuse(result) }
             }
         }
         proxy.cut(after: nil)
@@ -225,9 +244,9 @@ private struct Chaos {
     /// A program that ended by itself may have failed only for what the others took from it.
     private func excuse(_ result: ProgramResult) throws {
         let reasons = [
-            "No such image", "is gone", "are gone", "was removed", "cannot be opened", "build or pull it again",
+            "No such image", "is gone", "are gone", "was removed", "cannot be opened", "is not in the store",
         ]
-        guard reasons.contains(where: result.errors.contains) else { throw wrong("\(result)") }
+        guard reasons.contains(where: result.errors.contains) else { throw Wrong("\(result)") }
     }
 
     // MARK: Damage
@@ -269,9 +288,9 @@ private struct Chaos {
         log.append("doctor")
         let repair = try await store.galley("doctor")
         log.append(repair.output)
-        guard repair.succeeded else { throw wrong("\(repair)") }
+        guard repair.succeeded else { throw Wrong("\(repair)") }
         let check = try await store.galley("doctor", "--check")
-        guard check.succeeded else { throw wrong("\(check)") }
+        guard check.succeeded else { throw Wrong("\(check)") }
     }
 
     // MARK: What must hold
@@ -279,24 +298,24 @@ private struct Chaos {
     /// Whatever was killed, the next command works.
     mutating func requireWorking() async throws {
         let result = try await store.galley("images", "-q")
-        guard result.succeeded else { throw wrong("\(result)") }
-        guard try store.leftovers().isEmpty else { throw wrong("left: \(try store.leftovers())") }
+        guard result.succeeded else { throw Wrong("\(result)") }
+        guard try store.leftovers().isEmpty else { throw Wrong("left: \(try store.leftovers())") }
     }
 
     /// Every image that comes out, and every file of it, is what a clean store makes.
     mutating func compare() async throws {
-        for recipe in recipes {
-            log.append("compare \(recipe.name)")
-            do {
-                let id = try await store.pinnedBuild(recipe.context, tag: recipe.name)
-                guard id == recipe.id else { throw wrong("\(recipe.name) is \(id), not \(recipe.id)") }
-                let files = try await Self.files(store, recipe.context, out)
-                guard files == recipe.files else {
-                    throw wrong("\(recipe.name): \(Difference.all(files, recipe.files))")
+        log.append("compare")
+        try await withThrowingTaskGroup(of: Void.self) { [recipes, store, out] group in
+            for recipe in recipes {
+                group.addTask {
+                    let (id, files) = try await Self.make(recipe, store, out)
+                    guard id == recipe.id else { throw Wrong("\(recipe.name) is \(id), not \(recipe.id)") }
+                    guard files == recipe.files else {
+                        throw Wrong("\(recipe.name): \(Difference.all(files, recipe.files))")
+                    }
                 }
-            } catch let error as ProgramFailure {
-                throw wrong("\(error)")
             }
+            try await group.waitForAll()
         }
     }
 
@@ -304,18 +323,20 @@ private struct Chaos {
         let marker = marker
         try await eventually("all processes of containers end") { try containerProcesses(marker) == 0 }
         let mounts = try String(decoding: readFile(RawPath("/proc/self/mountinfo"), limit: 1 << 24), as: UTF8.self)
-        #expect(!mounts.contains(store.directory.path.description))
-        try expectNothingLeft(store.leftovers())
+        guard !mounts.contains(store.directory.path.description) else { throw Wrong("mounted: \(mounts)") }
+        guard try store.leftovers().isEmpty else { throw Wrong("left: \(try store.leftovers())") }
         // An image that went out and comes back is the same one.
         let other = try GalleyStore()
         for recipe in recipes {
             try await store.galley("push", recipe.name).get()
             try await other.galley("pull", recipe.name).get()
-            #expect(try await other.inspect(recipe.name)["Id"]?.stringValue == recipe.id)
+            let id = try await other.inspect(recipe.name)["Id"]?.stringValue
+            guard id == recipe.id else { throw Wrong("\(recipe.name) came back as \(id ?? "nothing")") }
         }
         // Files of outputs that were never finished lie nowhere.
         let directory = try open(out.path, [.directory])
         let left = try readDirectory(directory.raw).map(\.name.description)
-        #expect(left.filter { !["app.tar", "saved.tar"].contains($0) && !$0.hasPrefix("app-") } == [])
+            .filter { !["app.tar", "saved.tar"].contains($0) && !$0.hasPrefix("app-") }
+        guard left.isEmpty else { throw Wrong("unfinished outputs: \(left)") }
     }
 }
