@@ -7,8 +7,7 @@ import Testing
 
 @testable import BuildOps
 
-/// The limit only ends what hangs: threads are shared with all that computes at the same time.
-@Suite(.timeLimit(.minutes(5))) struct SlotsTests {
+@Suite(.endsHangs) struct SlotsTests {
     @Test func placesAreGivenInOrder() async throws {
         let slots = Slots(1)
         let order = Monitor<[Int]>([])
