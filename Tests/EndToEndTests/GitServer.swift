@@ -15,9 +15,11 @@ final class GitServer: Sendable {
         try makeDirectories(files.file("served"))
         (port, program) = try await startServer("git daemon", saying: "Ready to rumble") { port in
             try RunningProgram(
-                TestInstallation.programPath("git") ?? "git",
+                "/bin/sh",
                 [
-                    "daemon", "--verbose", "--export-all", "--reuseaddr", "--listen=127.0.0.1", "--port=\(port)",
+                    // Not by way of git, which would be killed without the daemon that it started.
+                    "-c", #"exec "$(git --exec-path)/git-daemon" "$@""#, "sh", "--verbose", "--export-all",
+                    "--reuseaddr", "--listen=127.0.0.1", "--port=\(port)",
                     "--base-path=\(files.file("served"))",
                 ],
                 environment: Self.environment
