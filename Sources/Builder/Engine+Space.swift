@@ -133,18 +133,15 @@ extension Engine {
         )
         var pruning = Pruning(store, survey)
         var report = try pruning.remove(choices.map(\.record))
-        // Results whose layers are gone, or that are damaged.
-        if rule.takesAll { report.cacheRecords += try Self.removeResults(store, survey) }
+        // All other results too: those of images that have names are worth little without them.
+        if rule.takesAll {
+            report.cacheRecords += try CacheCatalogue(store.database).remove(survey.results.map(\.id))
+        }
         if try store.root.oldestLiveOwner() == nil, try store.database.unusedBytes() >= compactionThreshold {
             try store.database.compact()
             report.reclaimed += max(0, database - (try store.databaseSize()))
         }
         return report
-    }
-
-    /// All of them, but those of images that have names are worth nothing without the others.
-    private static func removeResults(_ store: Store, _ survey: StoreSurvey) throws -> Int {
-        try CacheCatalogue(store.database).remove(survey.results.map(\.id))
     }
 
     /// The database is only made smaller when that gives so many bytes back.
