@@ -70,11 +70,6 @@ struct DoctorCommand: EngineCommand {
 
     private static func problems(_ count: Int) -> String { count == 1 ? "1 problem" : "\(count) problems" }
 
-    /// Names of files may be any text.
-    private static func printable(_ text: String) -> String {
-        String(text.map { $0.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7f } ? "?" : $0 })
-    }
-
     static func json(_ report: StoreReport) -> JSONValue {
         let findings = report.findings.map { finding in
             var object: JSONValue = ["subject": .string(finding.subject), "problem": .string(finding.problem)]

@@ -118,10 +118,3 @@ struct DuCommand: EngineCommand {
         "\(line.name):\(line.name.count < 7 ? "\t\t" : "\t")\(line.value)\n"
     }
 }
-
-/// Text of a Dockerfile as one line that no terminal takes for orders.
-func printable(_ text: String) -> String {
-    String(
-        text.map { $0.isNewline || $0.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7f } ? "?" : $0 }
-    )
-}

@@ -73,21 +73,15 @@ struct WhyCommand: EngineCommand {
         let showsDetails = step != nil
         return steps.reduce(into: text) { text, step in
             let reason = step.reason.map { ": \($0.summary)" } ?? ""
-            text += "\(Self.word(step.outcome)) \(Self.printable(step.name))\(Self.printable(reason))\n"
+            text += "\(Self.word(step.outcome)) \(printable(step.name))\(printable(reason))\n"
             guard showsDetails else { return }
-            for line in step.reason?.details ?? [] { text += "             \(Self.printable(line))\n" }
+            for line in step.reason?.details ?? [] { text += "             \(printable(line))\n" }
         }
     }
 
     /// Padded to a column.
     private static func word(_ outcome: BuildExplanation.Outcome) -> String {
         outcome.rawValue + String(repeating: " ", count: max(0, 12 - outcome.rawValue.count))
-    }
-
-    private static func printable(_ text: String) -> String {
-        String(
-            text.map { $0.isNewline || $0.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7f } ? " " : $0 }
-        )
     }
 
     private static func row(_ step: BuildExplanation.Step) -> [String: String] {

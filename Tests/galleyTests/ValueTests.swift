@@ -52,6 +52,12 @@ import Testing
     )
     func registries(_ text: String?, _ host: String) { #expect(registryHost(text) == host) }
 
+    @Test(arguments: [
+        ("RUN <<E\r\n\techo é\nE", "RUN <<E  echo é E"), ("a\u{1B}[2Jb\u{7F}", "a?[2Jb?"), ("\u{9B}31m", "?31m"),
+        ("a\u{2028}b\u{85}c", "a b c"),
+    ])
+    func oneSafeLine(_ text: String, _ line: String) { #expect(printable(text) == line) }
+
     @Test func environmentFiles() throws {
         let text = "# comment\n\n  A=1\nB=x y # z\r\nC\nD\nE=\n"
         #expect(try environmentFile(text, "f", environment: ["C": "3"]) == ["A=1", "B=x y # z", "C=3", "E="])
