@@ -14,8 +14,8 @@ public struct GitMirrors: Sendable {
 
     public init(_ root: StoreRoot) { self.root = root }
 
-    private func lockFile(_ name: String) -> RawPath {
-        root.path.appending(RawPath(String(name.dropLast(".git".count)) + ".lock"))
+    private func lockFile(_ directory: RawPath) -> RawPath {
+        RawPath(bytes: directory.bytes.dropLast(".git".utf8.count) + Array(".lock".utf8))
     }
 
     /// Blocks.
@@ -32,7 +32,7 @@ public struct GitMirrors: Sendable {
             return try MutableStore(
                 directory,
                 name: name,
-                lockFile: lockFile(name),
+                lockFile: lockFile(directory),
                 purpose: directory.appending(Self.addressFile),
                 created: head?.modified.seconds,
                 locked,
@@ -44,18 +44,9 @@ public struct GitMirrors: Sendable {
     /// Removes those of the mirrors that nobody uses now; returns their names with the bytes that they had on disk. What
     /// was fetched is fetched again when it is needed. Blocks.
     public func remove(_ names: [String]) throws -> [(name: String, size: Int64)] {
-        var removed: [(name: String, size: Int64)] = []
-        for name in names {
-            let directory = root.path.appending(RawPath(name))
-            guard let held = try FileLock(trying: lockFile(name)) else { continue }
-            try withExtendedLifetime(held) {
-                guard try statusIfPresent(at: workingDirectory, directory) != nil else { return }
-                removed.append((name, try diskUsage(of: directory)))
-                let doomed = root.temporaryPath("mirror")
-                try renameFile(directory, to: workingDirectory, doomed)
-                try removeTree(doomed)
-            }
+        try removeStores(names, of: root) { directory, remove in
+            guard let held = try FileLock(trying: lockFile(directory)) else { return }
+            try withExtendedLifetime(held) { try remove() }
         }
-        return removed
     }
 }
