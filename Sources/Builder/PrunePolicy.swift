@@ -92,7 +92,9 @@ public enum PrunePolicy {
                     guard record.isDangling, matchers.isEmpty else { return false }
                 }
                 if rule.onlyDangling, !record.isDangling { return false }
-                if rule.keepDuration > 0, let last = record.lastUsed, last > now - rule.keepDuration { return false }
+                if rule.keepDuration > 0, let last = record.lastUsedSeconds, last > now - rule.keepDuration {
+                    return false
+                }
                 return matchers.isEmpty || matchers.contains { $0(record) }
             }
             for index in candidates {

@@ -54,7 +54,7 @@ struct StoreSurvey {
                 id: blob.digest.description,
                 kind: .internal,
                 description: "blob of no image",
-                lastUsed: blob.used / 1_000_000_000,
+                lastUsed: blob.used,
                 size: blob.diskSize,
                 isInUse: blob.used > horizon,
                 isDangling: true
@@ -88,7 +88,7 @@ struct StoreSurvey {
             kind: kind,
             description: description,
             created: directory.created,
-            lastUsed: directory.used.map { $0 / 1_000_000_000 },
+            lastUsed: directory.used,
             uses: directory.uses,
             size: directory.size,
             isMutable: true,
@@ -122,7 +122,7 @@ struct StoreSurvey {
                 parents: uses.parents[layer.id, default: []].sorted().map(\.description),
                 description: uses.descriptions[layer.id]?.text ?? "",
                 created: layer.created,
-                lastUsed: layer.used / 1_000_000_000,
+                lastUsed: layer.used,
                 uses: layer.uses,
                 size: size,
                 isInUse: layer.used > horizon || needs.released.contains(layer.id),
@@ -139,7 +139,8 @@ struct StoreSurvey {
         var remembered: Int64 = 0
         for memory in memories {
             remembered += memory.size
-            var record = UsageRecord(id: "", kind: .internal, lastUsed: memory.updated, size: memory.size)
+            let updated = memory.updated.map { FileTime(seconds: $0).sinceEpoch }
+            var record = UsageRecord(id: "", kind: .internal, lastUsed: updated, size: memory.size)
             record.isMutable = true
             switch memory.kind {
             case .directory(let path):

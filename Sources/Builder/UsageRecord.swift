@@ -25,6 +25,7 @@ public struct UsageRecord: Hashable, Sendable {
     public var description: String
     /// Seconds since 1970.
     public var created: Int64?
+    /// Nanoseconds since 1970: several are used within a second.
     public var lastUsed: Int64?
     public var uses: Int
     /// Bytes on disk.
@@ -37,6 +38,9 @@ public struct UsageRecord: Hashable, Sendable {
     public var isShared: Bool
     /// Whether nothing leads to it: no image and no result of a step.
     public var isDangling: Bool
+
+    /// Seconds since 1970.
+    public var lastUsedSeconds: Int64? { lastUsed.map { $0 / 1_000_000_000 } }
 
     /// Whether a prune may take it.
     public var isReclaimable: Bool { !isInUse && !isShared }

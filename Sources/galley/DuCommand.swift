@@ -71,8 +71,8 @@ struct DuCommand: EngineCommand {
             "ID": record.id + (marks && record.isMutable ? "*" : ""),
             "Reclaimable": String(record.isReclaimable),
             "Size": humanSize(record.size) + (marks && record.isShared ? "*" : ""),
-            "LastUsedSince": record.lastUsed.map { humanAge(seconds: now - $0) } ?? "",
-            "LastUsedAt": record.lastUsed.map(shownTime) ?? "",
+            "LastUsedSince": record.lastUsedSeconds.map { humanAge(seconds: now - $0) } ?? "",
+            "LastUsedAt": record.lastUsedSeconds.map(shownTime) ?? "",
             "CreatedAt": record.created.map(shownTime) ?? "",
             "Parents": record.parents.joined(separator: ","),
             "Mutable": String(record.isMutable),
@@ -94,7 +94,7 @@ struct DuCommand: EngineCommand {
         ]
         if !record.description.isEmpty { lines.append(("Description", printable(record.description))) }
         lines.append(("Usage count", String(record.uses)))
-        if let last = record.lastUsed { lines.append(("Last used", humanAge(seconds: now - last))) }
+        if let last = record.lastUsedSeconds { lines.append(("Last used", humanAge(seconds: now - last))) }
         lines.append(("Type", record.kind.rawValue))
         return lines.map(tabbed).joined() + "\n"
     }

@@ -84,6 +84,6 @@ struct PolicyExplanation {
     }
 
     private func lastUse(_ index: Int) -> String {
-        usage.records[index].lastUsed.map { "last used \(humanAge(seconds: now - $0))" } ?? "never used"
+        usage.records[index].lastUsedSeconds.map { "last used \(humanAge(seconds: now - $0))" } ?? "never used"
     }
 }

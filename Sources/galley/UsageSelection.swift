@@ -36,7 +36,7 @@ struct UsageSelection: Equatable {
     func select(_ records: [UsageRecord], now: Int64) throws -> [UsageRecord] {
         let accepts = try filter?.matcher()
         return records.filter { record in
-            if let keepDuration, let last = record.lastUsed, last > now - keepDuration { return false }
+            if let keepDuration, let last = record.lastUsedSeconds, last > now - keepDuration { return false }
             return accepts?(record) ?? true
         }
     }

@@ -17,14 +17,14 @@ private func layer(_ id: Int, on parents: [Int] = [], _ size: Int64 = 10, days: 
         id: String(id),
         kind: .regular,
         parents: parents.map(String.init),
-        lastUsed: now - days * 86400,
+        lastUsed: (now - days * 86400) * 1_000_000_000,
         size: size,
         isShared: shared
     )
 }
 
 private func cheap(_ id: String, _ kind: UsageRecord.Kind, _ size: Int64, days: Int64) -> UsageRecord {
-    UsageRecord(id: id, kind: kind, lastUsed: now - days * 86400, size: size, isMutable: true)
+    UsageRecord(id: id, kind: kind, lastUsed: (now - days * 86400) * 1_000_000_000, size: size, isMutable: true)
 }
 
 private func chosen(_ records: [UsageRecord], _ rules: [PruneRule], total: Int64 = 1000, free: Int64 = 500) throws
@@ -58,6 +58,15 @@ struct PrunePolicyTests {
         #expect(try chosen(records, [PruneRule(minimumFree: 515)]) == ["2", "3"])
         #expect(try chosen(records, [PruneRule(reserved: 35, minimumFree: 900)]) == ["2"])
         #expect(try chosen(records, [PruneRule()]) == ["2", "3", "1", "4"])
+    }
+
+    @Test func usesWithinOneSecondHaveAnOrder() throws {
+        var records = [layer(1), layer(2), layer(3)]
+        for (index, nanoseconds) in [700, 900, 20].enumerated() { records[index].lastUsed? += Int64(nanoseconds) }
+        #expect(try chosen(records, [PruneRule(maximum: 10)]) == ["3", "1"])
+        // Ages are told and compared in whole seconds.
+        #expect(records.map(\.lastUsedSeconds) == [now, now, now])
+        #expect(try chosen(records, [PruneRule(keepDuration: 1)]) == [])
     }
 
     @Test func whatIsNeededNeitherCountsNorGoes() throws {
