@@ -83,7 +83,7 @@ public enum PrunePolicy {
         for (number, rule) in rules.enumerated() {
             let target = rule.target(used: used, free: free)
             if rule.hasLimits, used <= target { continue }
-            let matchers = try rule.filters.map { try $0.matcher() }
+            let matchers = try rule.filters.map { try $0.matcher(now: now) }
             let candidates = graph.order(isGone) { index in
                 let record = records[index]
                 guard record.isReclaimable else { return false }

@@ -2,7 +2,8 @@
 // Copyright the Galley authors
 
 /// Conditions on what takes space, as BuildKit and buildx write them: `type==regular`, `type=regular`,
-/// `description~=apt`, `shared`, `inuse=false`, several with commas between them. All must hold.
+/// `description~=apt`, `shared`, `inuse=false`, and `until=24h` or `unused-for=24h`; several with commas between them. All
+/// must hold.
 public struct UsageFilter: Hashable, Sendable {
     public enum Field: String, Hashable, Sendable, CaseIterable {
         case id, type, description, inuse, mutable, immutable, shared, `private`, parents
@@ -32,6 +33,8 @@ public struct UsageFilter: Hashable, Sendable {
     }
 
     public var terms: [Term]
+    /// Only what was not used for so many seconds.
+    public var unusedFor: Int64?
 
     public init(terms: [Term] = []) { self.terms = terms }
 
@@ -40,17 +43,38 @@ public struct UsageFilter: Hashable, Sendable {
         terms = []
         var rest: Substring? = text[...]
         while let next = rest {
-            let (term, end) = try Self.term(next, of: text)
-            terms.append(term)
+            let end: Substring
+            if Self.ages.contains(Self.name(next)) {
+                let age: Int64
+                (age, end) = try Self.age(next, of: text)
+                guard unusedFor == nil else {
+                    throw BuilderError(
+                        .invalidRequest,
+                        "invalid filter '\(text)': the age is given twice",
+                        nextStep: "give one of until and unused-for"
+                    )
+                }
+                unusedFor = age
+            } else {
+                let term: Term
+                (term, end) = try Self.term(next, of: text)
+                terms.append(term)
+            }
             // What follows a comma must be another one.
             rest = end.isEmpty ? nil : end.dropFirst()
         }
     }
 
-    /// Whether a record fulfils all terms. One matcher for many records: expressions are read once.
-    public func matcher() throws -> (UsageRecord) -> Bool {
+    /// Whether a record fulfils everything. One matcher for many records: expressions are read once.
+    ///
+    /// - Parameter now: seconds since 1970.
+    public func matcher(now: Int64) throws -> (UsageRecord) -> Bool {
         let tests = try terms.map(Self.test)
-        return { record in tests.allSatisfy { $0(record) } }
+        let horizon = unusedFor.map { now - $0 }
+        return { record in
+            if let horizon, let last = record.lastUsedSeconds, last > horizon { return false }
+            return tests.allSatisfy { $0(record) }
+        }
     }
 
     // MARK: Matching
@@ -108,9 +132,26 @@ public struct UsageFilter: Hashable, Sendable {
 
     // MARK: Reading
 
+    private static let ages: Set<Substring> = ["until", "unused-for"]
+
+    private static func name(_ text: Substring) -> Substring { text.prefix { $0.isLetter || $0 == "-" } }
+
+    private static func age(_ text: Substring, of filter: String) throws -> (Int64, rest: Substring) {
+        let rest = text.dropFirst(name(text).count)
+        let (value, end) = rest.first == "=" ? try value(rest.dropFirst(), of: filter) : (String(rest), "")
+        guard let seconds = durationSeconds(value) else {
+            throw BuilderError(
+                .invalidRequest,
+                "invalid filter '\(filter)': \"\(value)\" is no length of time",
+                nextStep: "write it like 24h, 90m or 7d"
+            )
+        }
+        return (seconds, end)
+    }
+
     /// The first condition, and what follows it: nothing, or a comma and more.
     private static func term(_ text: Substring, of filter: String) throws -> (Term, rest: Substring) {
-        let name = text.prefix { $0.isLetter }
+        let name = name(text)
         // `parent` is what buildx shows and takes.
         guard let field = Field(rawValue: name == "parent" ? "parents" : String(name)) else {
             throw invalid(filter, name.isEmpty ? "it has no field" : "there is no field \"\(name)\"")
@@ -163,8 +204,8 @@ public struct UsageFilter: Hashable, Sendable {
     }
 
     private static func beginsTerm(_ text: Substring) -> Bool {
-        let name = text.prefix { $0.isLetter }
-        guard name == "parent" || Field(rawValue: String(name)) != nil else { return false }
+        let name = name(text)
+        guard name == "parent" || ages.contains(name) || Field(rawValue: String(name)) != nil else { return false }
         let rest = text[name.endIndex...]
         return rest.isEmpty || ["=", "!=", "~=", ","].contains { rest.hasPrefix($0) }
     }
@@ -174,7 +215,7 @@ public struct UsageFilter: Hashable, Sendable {
             .invalidRequest,
             "invalid filter '\(filter)': \(why)",
             nextStep: "known: id=, type=, description=, parent= (with =, ==, != or ~=), "
-                + "inuse, mutable, immutable, shared, private"
+                + "inuse, mutable, immutable, shared, private, until="
         )
     }
 }

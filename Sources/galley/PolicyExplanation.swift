@@ -44,10 +44,12 @@ struct PolicyExplanation {
     private func target(_ rule: PruneRule) -> Int64 { rule.target(used: cacheSize, free: usage.disk.free) }
 
     private static func text(_ filter: UsageFilter) -> String {
-        filter.terms.map { term in
+        let conditions = filter.terms.map { term in
             if term.field == .type, term.comparison == .equal { return term.value }
             return "\(term.field.rawValue)\(term.comparison.rawValue)\(term.value)"
-        }.joined(separator: " and ")
+        }
+        return (conditions + [filter.unusedFor.map { "unused for \(age($0))" }].compactMap { $0 })
+            .joined(separator: " and ")
     }
 
     private static func age(_ seconds: Int64) -> String {

@@ -3,8 +3,7 @@
 
 import Builder
 
-/// The values of `--filter` of `du` and `prune`: what BuildKit takes, and the age as `until=24h` or `unused-for=24h`.
-/// All of them must hold.
+/// The values of `--filter` of `du` and `prune`. All of them must hold.
 struct UsageSelection: Equatable {
     /// Nil when there is none.
     private(set) var filter: UsageFilter?
@@ -13,28 +12,26 @@ struct UsageSelection: Equatable {
 
     init(_ texts: [String], until: String? = nil) throws {
         for text in texts {
-            let name = text.prefix { $0 != "=" }
-            if name == "until" || name == "unused-for" {
-                try setAge(String(text.dropFirst(name.count + 1)), from: "--filter \(name)")
-            } else {
-                filter = UsageFilter(terms: (filter?.terms ?? []) + (try UsageFilter(text).terms))
-            }
+            let next = try UsageFilter(text)
+            if let age = next.unusedFor { try setAge(age) }
+            if !next.terms.isEmpty { filter = UsageFilter(terms: (filter?.terms ?? []) + next.terms) }
         }
-        if let until { try setAge(until, from: "--until") }
+        guard let until else { return }
+        guard let seconds = durationSeconds(until) else {
+            throw invalidValue("invalid --until: \"\(until)\" is no length of time", "write it like 24h, 90m or 7d")
+        }
+        try setAge(seconds)
     }
 
-    private mutating func setAge(_ text: String, from option: String) throws {
+    private mutating func setAge(_ seconds: Int64) throws {
         guard keepDuration == nil else {
             throw invalidValue("conflicting filters: the age is given twice", "give one of until and unused-for")
-        }
-        guard let seconds = durationSeconds(text) else {
-            throw invalidValue("invalid \(option): \"\(text)\" is no length of time", "write it like 24h, 90m or 7d")
         }
         keepDuration = seconds
     }
 
     func select(_ records: [UsageRecord], now: Int64) throws -> [UsageRecord] {
-        let accepts = try filter?.matcher()
+        let accepts = try filter?.matcher(now: now)
         return records.filter { record in
             if let keepDuration, let last = record.lastUsedSeconds, last > now - keepDuration { return false }
             return accepts?(record) ?? true

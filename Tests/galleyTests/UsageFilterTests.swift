@@ -7,15 +7,24 @@ import Testing
 @testable import galley
 
 struct UsageFilterTests {
+    static let now: Int64 = 100_000
     static let records = [
         UsageRecord(
             id: "12",
             kind: .regular,
             parents: ["4"],
             description: "[1/2] RUN apt-get update, quietly",
+            lastUsed: (now - 3599) * 1_000_000_000,
             size: 1
         ),
-        UsageRecord(id: "4", kind: .regular, description: "layer of alpine", size: 1, isShared: true),
+        UsageRecord(
+            id: "4",
+            kind: .regular,
+            description: "layer of alpine",
+            lastUsed: (now - 3600) * 1_000_000_000,
+            size: 1,
+            isShared: true
+        ),
         UsageRecord(id: "0f3a9b77c0ffee-0", kind: .cacheMount, description: "cache mount go", size: 1, isMutable: true),
         UsageRecord(id: "galley.db", kind: .internal, size: 1, isMutable: true, isInUse: true),
     ]
@@ -34,10 +43,16 @@ struct UsageFilterTests {
         ("private", ["12", "0f3a9b77c0ffee-0", "galley.db"]),
         ("parent=4", ["12"]), ("parents==4", ["12"]), ("parents~=.", ["12"]),
         ("type==regular,shared", ["4"]), ("mutable,type=internal", ["galley.db"]),
-        ("description~=a,private,immutable", ["12"]),
+        ("description~=a,private,immutable", ["12"]), ("until=1h,type=regular", ["4"]),
+        ("type==regular,until=1h", ["4"]), ("description~=a,unused-for=1h", ["4", "0f3a9b77c0ffee-0"]),
+        ("until=1h", ["4", "0f3a9b77c0ffee-0", "galley.db"]),
+        ("description==\"x,until=1h\"", []), ("until=\"1h\",shared", ["4"]), ("until=0,id=12", ["12"]),
     ])
     func selects(text: String, ids: [String]) throws {
-        #expect(try UsageSelection([text]).select(Self.records, now: 0).map(\.id) == ids)
+        #expect(try UsageSelection([text]).select(Self.records, now: Self.now).map(\.id) == ids)
+        // A rule of galley.toml reads the same.
+        let matches = try UsageFilter(text).matcher(now: Self.now)
+        #expect(Self.records.filter(matches).map(\.id) == ids)
     }
 
     @Test(arguments: [
@@ -47,6 +62,9 @@ struct UsageFilterTests {
         ("description=\"x", "a quotation mark is not closed"), ("description=\"x\"y", "a comma is missing"),
         ("mutable,", "it has no field"), ("until", "is no length of time"), ("until=1x", "is no length of time"),
         ("until=-5h", "is no length of time"), ("unused-for=", "is no length of time"),
+        ("until==1h", "is no length of time"), ("type==regular,until=1x", "\"1x\" is no length of time"),
+        ("description~=a,until", "is no length of time"), ("until=1h,unused-for=2h", "the age is given twice"),
+        ("until=1h,", "is no length of time"), ("until=1h,x", "is no length of time"),
     ])
     func refuses(text: String, reason: String) throws {
         let error = #expect(throws: BuilderError.self) { try UsageSelection([text]) }
