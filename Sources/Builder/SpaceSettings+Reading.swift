@@ -52,7 +52,7 @@ extension SpaceSettings {
             source = path
         }
         // buildkitd's old name of it.
-        if let keepStorage, reserved == nil, maximum == nil, minimumFree == nil { reserved = keepStorage }
+        if let keepStorage, !hasLimits { reserved = keepStorage }
     }
 
     private static func rule(

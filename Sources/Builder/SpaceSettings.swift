@@ -29,6 +29,9 @@ public enum SpaceAmount: Hashable, Sendable {
         self = .bytes(Int64(bytes))
     }
 
+    /// 0, which stands for no limit, as in buildkitd.toml.
+    public var isZero: Bool { self == .bytes(0) || self == .percent(0) }
+
     /// A share of the disk is rounded up to whole gigabytes, as BuildKit does.
     public func bytes(of disk: FileSystemSpace) -> Int64 {
         switch self {
@@ -91,7 +94,8 @@ public struct SpaceSettings: Hashable, Sendable {
 
     public init() {}
 
-    private var hasLimits: Bool { reserved != nil || maximum != nil || minimumFree != nil }
+    /// Limits of 0 are none: with nothing else, Galley's own hold.
+    var hasLimits: Bool { [reserved, maximum, minimumFree].contains { $0?.isZero == false } }
 
     /// What the limits come to on a disk, and where each comes from.
     public func limits(on disk: FileSystemSpace) -> [SpaceLimit] {

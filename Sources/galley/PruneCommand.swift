@@ -78,6 +78,14 @@ struct PruneCommand: EngineCommand {
         request.reserved = try reservedSpace.map { try Self.amount($0, "--reserved-space") }
         request.maximum = try maxUsedSpace.map { try Self.amount($0, "--max-used-space") }
         request.minimumFree = try minFreeSpace.map { try Self.amount($0, "--min-free-space") }
+        // Without a limit everything would go, which is the contrary of what this says.
+        if request.minimumFree?.isZero == true, [request.maximum, request.reserved].allSatisfy({ $0?.isZero != false })
+        {
+            throw invalidValue(
+                "--min-free-space 0 removes nothing",
+                "leave it out to remove all that the other options say, or give a size"
+            )
+        }
         return request
     }
 

@@ -236,6 +236,16 @@ import Testing
         #expect(try result.status == 1 && result.message().contains(reason), "\(result)")
     }
 
+    @Test func limitsOfZeroAreNotSet() async throws {
+        let store = try GalleyStore()
+        try Self.configure(store, "[worker.oci]\nmaxUsedSpace = 0\nreservedSpace = \"0%\"\n")
+        #expect(try await store.galley("du").get().output.contains("maxUsedSpace: none") == false)
+        // buildkitd's old name takes their place.
+        try Self.configure(store, "[worker.oci]\nmaxUsedSpace = 0\ngckeepstorage = \"5GB\"\n")
+        let text = try await store.galley("du").get().output
+        #expect(text.contains("reservedSpace: 5.37GB (set in ") && text.contains("maxUsedSpace: none"), "\(text)")
+    }
+
     @Test func rulesOfOnesOwn() async throws {
         let store = try await Self.store(
             """

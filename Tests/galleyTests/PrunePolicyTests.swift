@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import ArgumentParser
 import Builder
 import LinuxSystem
 import Testing
@@ -144,6 +145,29 @@ struct PrunePolicyTests {
     func defaultsComeFromTheDisk(total: Int64, limits: [Int64]) {
         let disk = FileSystemSpace(total: total, free: total)
         #expect(SpaceSettings().limits(on: disk).map(\.bytes) == limits)
+    }
+
+    @Test(arguments: [SpaceAmount.bytes(0), .percent(0)])
+    func limitsOfZeroAreNone(zero: SpaceAmount) {
+        let disk = FileSystemSpace(total: 50_000_000_000, free: 20_000_000_000)
+        var settings = SpaceSettings()
+        settings.maximum = zero
+        settings.reserved = zero
+        settings.minimumFree = zero
+        #expect(settings.rules(on: disk) == SpaceSettings().rules(on: disk))
+        #expect(settings.limits(on: disk) == SpaceSettings().limits(on: disk))
+        settings.maximum = .bytes(700)
+        #expect(settings.limits(on: disk).map(\.bytes) == [0, 700, 0])
+    }
+
+    @Test(arguments: [
+        (["--min-free-space", "0"], false), (["--min-free-space", "0%", "--until", "1h"], false),
+        (["--min-free-space", "0", "--max-used-space", "1GB"], true), (["--max-used-space", "0"], true),
+        (["--min-free-space", "1"], true), (["--min-free-space", "0", "--max-used-space", "0"], false),
+    ])
+    func aPruneOfNothingIsRefused(options: [String], isValid: Bool) throws {
+        let command = try #require(try GalleyCommand.parseAsRoot(["prune"] + options) as? PruneCommand)
+        #expect(isValid == ((try? command.request()) != nil))
     }
 
     @Test func explanationTellsWhatIsDueAndWhy() throws {
