@@ -149,8 +149,8 @@ extension Engine {
 
     // MARK: Automatic
 
-    /// Applies the policy when that is due. To be called when a build's result is out; nothing of what it does can fail
-    /// a build, and nobody waits for it.
+    /// Applies the policy when that is due. To be called when a build's result is out, or when it failed; nothing of what
+    /// it does can fail a build.
     public func applySpacePolicy() async {
         guard settings.space.isAutomatic else { return }
         let (store, settings) = (store, settings.space)

@@ -176,10 +176,25 @@ struct BuildCommand: EngineCommand {
         }
         let engine = try session.engine()
         if let call { return try await perform(call, request, engine, mode) }
+        do {
+            try await build(request, engine, mode, session)
+        } catch let error as UserFacingError where error.exitCode > 128 {
+            // Whoever interrupted it wants to wait for nothing more.
+            throw error
+        } catch {
+            // What failed takes space too.
+            await engine.applySpacePolicy()
+            throw error
+        }
+        await engine.applySpacePolicy()
+        return 0
+    }
+
+    private func build(_ request: BuildRequest, _ engine: Engine, _ mode: ProgressMode, _ session: Session) async throws
+    {
         try discardFormerResult()
-        let frozen = request
         let result = try await withProgress(mode, explains: explain) { display in
-            try await engine.build(frozen, events: display)
+            try await engine.build(request, events: display)
         }
         try await keep(result, session.environment["BUILDX_METADATA_WARNINGS"])
         if mode == .quiet, !writesToStandardOutput { try writeOutput(imageIDs(result).map { "\($0)\n" }.joined()) }
@@ -188,8 +203,6 @@ struct BuildCommand: EngineCommand {
                 "reproducible: both builds gave \(both.isImage ? "the image" : "files with the digest") \(both.digest)\n"
             if writesToStandardOutput { writeError(line) } else { try writeOutput(line) }
         }
-        await engine.applySpacePolicy()
-        return 0
     }
 
     /// A failed build must not leave the id of an earlier one to be read.

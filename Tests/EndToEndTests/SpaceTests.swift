@@ -216,6 +216,17 @@ import Testing
         try expectNothingLeft(store.leftovers())
     }
 
+    @Test func failedBuildsStayWithinTheirSpaceToo() async throws {
+        let store = try await Self.store("[worker.oci]\nmaxUsedSpace = \"12MB\"\nreservedSpace = \"1MB\"\n")
+        for number in 0..<4 {
+            let context = try BuildContext("FROM alpine\nRUN : \(number); \(Self.waste(5)) > /f\nRUN false\n")
+            #expect(try await store.tryBuild(context).status == 1)
+            let all = try await store.galley("du", "--filter", "private", "--filter", "type=regular").get().output
+            let total = try #require(Self.total(all))
+            #expect(total >= 5_000_000 && total <= 12_600_000, "\(all)")
+        }
+    }
+
     private static func total(_ table: String) -> Double? {
         guard let line = table.split(separator: "\n").last(where: { $0.hasPrefix("Total:") }) else { return nil }
         let value = line.drop { !$0.isNumber }
