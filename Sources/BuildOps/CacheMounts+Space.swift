@@ -3,7 +3,7 @@
 
 public import BuildCache
 import Content
-import LinuxSystem
+public import LinuxSystem
 
 extension CacheMounts {
     /// All directories. Blocks.
@@ -32,8 +32,11 @@ extension CacheMounts {
     }
 
     /// Removes those of the directories that nobody uses now; returns their names with the bytes that they had on disk.
-    public func remove(_ names: [String]) throws -> [(name: String, size: Int64)] {
-        try removeStores(names, of: root) { directory, remove in
+    public func remove(
+        _ names: [String],
+        _ cancellation: CancellationFlag = CancellationFlag()
+    ) throws -> [(name: String, size: Int64)] {
+        try removeStores(names, of: root, cancellation) { directory, remove in
             guard let held = try lock(directory, shared: false) else { return }
             try withExtendedLifetime(held) {
                 try remove()

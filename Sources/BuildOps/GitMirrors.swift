@@ -3,7 +3,7 @@
 
 public import BuildCache
 public import Content
-import LinuxSystem
+public import LinuxSystem
 
 /// All mirrors of repositories below `git/`.
 public struct GitMirrors: Sendable {
@@ -43,8 +43,11 @@ public struct GitMirrors: Sendable {
 
     /// Removes those of the mirrors that nobody uses now; returns their names with the bytes that they had on disk. What
     /// was fetched is fetched again when it is needed. Blocks.
-    public func remove(_ names: [String]) throws -> [(name: String, size: Int64)] {
-        try removeStores(names, of: root) { directory, remove in
+    public func remove(
+        _ names: [String],
+        _ cancellation: CancellationFlag = CancellationFlag()
+    ) throws -> [(name: String, size: Int64)] {
+        try removeStores(names, of: root, cancellation) { directory, remove in
             guard let held = try FileLock(trying: lockFile(directory)) else { return }
             try withExtendedLifetime(held) { try remove() }
         }

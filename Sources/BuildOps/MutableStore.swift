@@ -47,10 +47,12 @@ public struct MutableStore: Hashable, Sendable {
 func removeStores(
     _ names: [String],
     of root: StoreRoot,
+    _ cancellation: CancellationFlag,
     locked: (RawPath, _ remove: () throws -> Void) throws -> Void
 ) throws -> [(name: String, size: Int64)] {
     var removed: [(name: String, size: Int64)] = []
     for name in names {
+        try cancellation.check()
         let directory = root.path.appending(RawPath(name))
         try locked(directory) {
             guard try statusIfPresent(at: workingDirectory, directory) != nil else { return }

@@ -78,8 +78,8 @@ extension Engine {
     /// What takes space in the store.
     public func usage() async throws -> StoreUsage {
         let (store, settings) = (store, settings.space)
-        return try await blocking {
-            let survey = try StoreSurvey(store)
+        return try await cancellableBlocking { cancellation in
+            let survey = try StoreSurvey(store, cancellation)
             let rules = settings.rules(on: survey.disk)
             let now = FileTime.now.seconds
             let first = try PrunePolicy.choose(survey.records, [PruneRule(all: true)], disk: survey.disk, now: now)
@@ -104,9 +104,9 @@ extension Engine {
         let store = store
         // One at a time, so that what each says it freed it freed itself.
         while true {
-            let report = try await blocking { () -> PruneReport? in
+            let report = try await cancellableBlocking { cancellation -> PruneReport? in
                 guard let lock = try FileLock(trying: store.pruneLockFile) else { return nil }
-                return try withExtendedLifetime(lock) { try Self.prune(store, request) }
+                return try withExtendedLifetime(lock) { try Self.prune(store, request, cancellation) }
             }
             if let report { return report }
             // The holder may be another process, which wakes nobody.
@@ -114,7 +114,11 @@ extension Engine {
         }
     }
 
-    private static func prune(_ store: Store, _ request: PruneRequest) throws -> PruneReport {
+    private static func prune(
+        _ store: Store,
+        _ request: PruneRequest,
+        _ cancellation: CancellationFlag
+    ) throws -> PruneReport {
         let removesNames = !request.touchesCache || request.all && request.rule(on: .init(total: 0, free: 0)).takesAll
         if removesNames {
             let horizon = try store.root.pruneHorizon()
@@ -123,7 +127,7 @@ extension Engine {
             }
         }
         let database = try store.databaseSize()
-        let survey = try StoreSurvey(store)
+        let survey = try StoreSurvey(store, cancellation)
         let rule = request.rule(on: survey.disk)
         let choices = try PrunePolicy.choose(
             survey.records,
@@ -131,7 +135,7 @@ extension Engine {
             disk: survey.disk,
             now: FileTime.now.seconds
         )
-        var pruning = Pruning(store, survey)
+        var pruning = Pruning(store, survey, cancellation)
         var report = try pruning.remove(choices.map(\.record))
         // All other results too: those of images that have names are worth little without them.
         if rule.takesAll {
@@ -150,13 +154,16 @@ extension Engine {
     // MARK: Automatic
 
     /// Applies the policy when that is due. To be called when a build's result is out, or when it failed; nothing of what
-    /// it does can fail a build.
-    public func applySpacePolicy() async {
-        guard settings.space.isAutomatic else { return }
+    /// it does can fail a build. Cancelled, it stops soon, and the next build goes on.
+    ///
+    /// - Returns: what it removed; nil when it was not due, or was not done to its end.
+    @discardableResult
+    public func applySpacePolicy() async -> PruneReport? {
+        guard settings.space.isAutomatic else { return nil }
         let (store, settings) = (store, settings.space)
         // A store that cannot be pruned is not what the user asked about: the next build tries again, and
         // `galley prune` says why it cannot.
-        _ = try? await cancellableBlocking { _ in try SpaceKeeper(store: store, settings: settings).run() }
+        return try? await cancellableBlocking { try SpaceKeeper(store: store, settings: settings).run($0) }
     }
 }
 

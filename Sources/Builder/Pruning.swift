@@ -28,14 +28,18 @@ public struct PruneReport: Sendable, Hashable {
 struct Pruning {
     private let store: Store
     private let survey: StoreSurvey
+    private let cancellation: CancellationFlag
     private var report = PruneReport()
 
-    init(_ store: Store, _ survey: StoreSurvey) {
+    init(_ store: Store, _ survey: StoreSurvey, _ cancellation: CancellationFlag) {
         self.store = store
         self.survey = survey
+        self.cancellation = cancellation
     }
 
+    /// Cancelled, it leaves what it did not come to; directories that were taken away but not deleted go with the process.
     mutating func remove(_ chosen: [Int]) throws -> PruneReport {
+        try cancellation.check()
         var layers: [SnapshotID] = []
         var mounts: [String] = []
         var mirrors: [String] = []
@@ -61,12 +65,12 @@ struct Pruning {
             report.blobs += 1
         }
         let sizes = MeasuredSizes(store.database)
-        for (name, size) in try CacheMounts(store.root).remove(mounts) {
+        for (name, size) in try CacheMounts(store.root).remove(mounts, cancellation) {
             let record = records[String(name.dropFirst("cache-mounts/".count))]
             note(record, size)
             report.cacheMounts.append(String(record?.description.dropFirst("cache mount ".count) ?? ""))
         }
-        for (name, size) in try GitMirrors(store.root).remove(mirrors) {
+        for (name, size) in try GitMirrors(store.root).remove(mirrors, cancellation) {
             note(records[String(name.dropFirst("git/".count))], size)
         }
         try sizes.forget(mounts + mirrors)
@@ -90,7 +94,7 @@ struct Pruning {
         for image in survey.unnamed where !image.layers.isDisjoint(with: doomed) {
             _ = try store.images.removeImplicit(image.record, setBefore: survey.horizon)
         }
-        let removed = try store.snapshots.removeUnused(ids, before: survey.horizon)
+        let removed = try store.snapshots.removeUnused(ids, before: survey.horizon, cancellation)
         report.layers += removed.count
         let gone = Set(removed)
         // An archive goes with the last of the layers that it carries.

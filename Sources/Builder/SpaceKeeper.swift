@@ -19,14 +19,13 @@ struct SpaceKeeper {
     private static let measuringTime: Int64 = 200_000_000
 
     /// Applies the rules if that is due and nobody else does it now.
-    @discardableResult
-    func run() throws -> PruneReport? {
-        guard try isDue(), let lock = try FileLock(trying: store.pruneLockFile) else { return nil }
-        return try withExtendedLifetime(lock) { try apply() }
+    func run(_ cancellation: CancellationFlag) throws -> PruneReport? {
+        guard try isDue(cancellation), let lock = try FileLock(trying: store.pruneLockFile) else { return nil }
+        return try withExtendedLifetime(lock) { try apply(cancellation) }
     }
 
     /// Cheap: one row, and one look at the disk.
-    func isDue() throws -> Bool {
+    func isDue(_ cancellation: CancellationFlag) throws -> Bool {
         let now = FileTime.now.seconds
         let state = try SpaceState(reading: store.database)
         let age = now - state.checked
@@ -37,7 +36,7 @@ struct SpaceKeeper {
         var used = state.used
         if store.snapshots.madeCount > 0 {
             let limit = FileTime(sinceEpoch: FileTime.now.sinceEpoch + Self.measuringTime)
-            try store.snapshots.measure(until: limit)
+            try store.snapshots.measure(until: limit, cancellation)
             used += max(0, try store.snapshots.measuredTotal() - state.layers)
         }
         return isOver(used, disk)
@@ -50,12 +49,12 @@ struct SpaceKeeper {
         }
     }
 
-    private func apply() throws -> PruneReport {
-        let survey = try StoreSurvey(store)
+    private func apply(_ cancellation: CancellationFlag) throws -> PruneReport {
+        let survey = try StoreSurvey(store, cancellation)
         let rules = settings.rules(on: survey.disk)
         let now = FileTime.now.seconds
         let choices = try PrunePolicy.choose(survey.records, rules, disk: survey.disk, now: now)
-        var pruning = Pruning(store, survey)
+        var pruning = Pruning(store, survey, cancellation)
         let report = try pruning.remove(choices.map(\.record))
         var state = SpaceState()
         state.checked = now

@@ -36,12 +36,12 @@ struct StoreSurvey {
     private(set) var trees: [SnapshotID: Int64] = [:]
 
     /// Looks at everything. Blocks.
-    init(_ store: Store) throws {
+    init(_ store: Store, _ cancellation: CancellationFlag) throws {
         // Before all else: what is used from now on has a later stamp.
         horizon = try store.root.pruneHorizon()
         if try store.root.oldestLiveOwner() == nil { try store.snapshots.clampStamps(to: FileTime.now.sinceEpoch) }
         disk = try FileSystemSpace(of: store.root.path)
-        try store.snapshots.measure()
+        try store.snapshots.measure(cancellation)
         let catalogue = CacheCatalogue(store.database)
         results = try catalogue.records()
         let needs = try ImageNeeds(store, horizon)
@@ -61,6 +61,7 @@ struct StoreSurvey {
             )
             add(record, .blob(blob.digest))
         }
+        try cancellation.check()
         let sizes = MeasuredSizes(store.database)
         for mount in try CacheMounts(store.root).all(sizes) {
             add(mount, .cacheMount, "cache mount \(mount.purpose)", .cacheMount(mount.name))

@@ -48,7 +48,7 @@ extension OverlaySnapshotter {
     /// Measures the layers that were not measured before. A layer never changes, so once is enough.
     ///
     /// - Parameter limit: no further layer is begun after this moment.
-    public func measure(until limit: FileTime? = nil) throws {
+    public func measure(until limit: FileTime? = nil, _ cancellation: CancellationFlag = CancellationFlag()) throws {
         let ids = try database.read { transaction in
             try transaction.query("SELECT id FROM snapshots WHERE disk IS NULL ORDER BY id").compactMap {
                 $0.integer(0)
@@ -57,6 +57,7 @@ extension OverlaySnapshotter {
         var sizes: [(id: Int64, bytes: Int64)] = []
         for id in ids {
             if let limit, FileTime.now > limit { break }
+            try cancellation.check()
             sizes.append((id, try diskUsage(of: snapshotsPath.appending("\(id)"))))
         }
         if sizes.isEmpty { return }
@@ -77,7 +78,11 @@ extension OverlaySnapshotter {
     ///
     /// Others are held up for as long as a few renames take; directories are deleted afterwards.
     /// - Returns: what was removed.
-    public func removeUnused(_ ids: [SnapshotID], before horizon: Int64) throws -> [SnapshotID] {
+    public func removeUnused(
+        _ ids: [SnapshotID],
+        before horizon: Int64,
+        _ cancellation: CancellationFlag = CancellationFlag()
+    ) throws -> [SnapshotID] {
         var removed: [SnapshotID] = []
         var rest = ids[...]
         while !rest.isEmpty {
@@ -87,7 +92,11 @@ extension OverlaySnapshotter {
                 return try take(rest.prefix(Self.batch), unusedSince: horizon, transaction, &doomed)
             }
             rest = rest.dropFirst(Self.batch)
-            for path in doomed { try removeTree(path) }
+            for path in doomed {
+                // Whatever stays is where the next command looks for what is left behind.
+                try cancellation.check()
+                try removeTree(path)
+            }
         }
         return removed
     }

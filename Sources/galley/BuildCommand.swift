@@ -183,11 +183,20 @@ struct BuildCommand: EngineCommand {
             throw error
         } catch {
             // What failed takes space too.
-            await engine.applySpacePolicy()
+            await applySpacePolicy(engine, mode)
             throw error
         }
-        await engine.applySpacePolicy()
+        await applySpacePolicy(engine, mode)
         return 0
+    }
+
+    private func applySpacePolicy(_ engine: Engine, _ mode: ProgressMode) async {
+        // A signal ends it early; what became of the build is what counts.
+        guard let report = try? await interruptible({ await engine.applySpacePolicy() }),
+            !report.removed.isEmpty, mode != .quiet, mode != .rawjson
+        else { return }
+        let count = report.removed.count == 1 ? "1 entry" : "\(report.removed.count) entries"
+        writeError("pruned the cache: \(count), \(humanSize(report.reclaimed)) (galley du shows the rules)\n")
     }
 
     private func build(_ request: BuildRequest, _ engine: Engine, _ mode: ProgressMode, _ session: Session) async throws
