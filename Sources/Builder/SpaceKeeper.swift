@@ -15,7 +15,7 @@ struct SpaceKeeper {
     private static let interval: Int64 = 3600
     /// After a run that could not free enough, since all was needed, seconds until the next.
     private static let pause: Int64 = 60
-    /// New layers are measured for this long at most; the next build goes on.
+    /// No new layer but the first is begun to be measured after so long; the next build goes on.
     private static let measuringTime: Int64 = 200_000_000
 
     /// Applies the rules if that is due and nobody else does it now.

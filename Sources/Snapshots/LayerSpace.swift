@@ -47,7 +47,8 @@ extension OverlaySnapshotter {
 
     /// Measures the layers that were not measured before. A layer never changes, so once is enough.
     ///
-    /// - Parameter limit: no further layer is begun after this moment.
+    /// - Parameter limit: no further layer is begun after this moment, but one is measured in any case: whoever calls
+    ///   this again and again comes to an end.
     public func measure(until limit: FileTime? = nil, _ cancellation: CancellationFlag = CancellationFlag()) throws {
         let ids = try database.read { transaction in
             try transaction.query("SELECT id FROM snapshots WHERE disk IS NULL ORDER BY id").compactMap {
@@ -56,7 +57,7 @@ extension OverlaySnapshotter {
         }
         var sizes: [(id: Int64, bytes: Int64)] = []
         for id in ids {
-            if let limit, FileTime.now > limit { break }
+            if let limit, !sizes.isEmpty, FileTime.now > limit { break }
             try cancellation.check()
             sizes.append((id, try diskUsage(of: snapshotsPath.appending("\(id)"))))
         }

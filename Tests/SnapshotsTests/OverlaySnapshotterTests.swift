@@ -33,6 +33,15 @@ struct OverlaySnapshotterTests {
         #expect(try store.snapshots.all().map(\.disk) == [size])
     }
 
+    @Test func measuringWithoutTimeComesToAnEnd() throws {
+        let store = try TestStore()
+        for name in ["a", "b", "c"] { _ = try layer(store, name, name) }
+        for count in 1...3 {
+            try store.snapshots.measure(until: FileTime(seconds: 0))
+            #expect(try store.snapshots.all().count { $0.disk != nil } == count)
+        }
+    }
+
     @Test func aPruneLeavesWhatOthersUse() throws {
         let store = try TestStore()
         let other = try TestStore(in: store.scratch)
