@@ -112,7 +112,8 @@ final class TreeCopier {
                 try copyContent(child, made.raw, directory, childShown, filter)
                 if verdict == .copied { try copyMetadata(status, from: made.raw, to: directory.descriptor(), place) }
             } else if verdict == .copied {
-                try copyEntry(child, name, status, in: from, place, name, destination.descriptor())
+                let to = try destination.descriptor()
+                try copyEntry(child, name, status, in: from, place, name, to, isFresh: destination.isFresh)
             }
         }
     }
@@ -126,22 +127,24 @@ final class TreeCopier {
         _ name: RawPath,
         in parent: DestinationDirectory,
         isPassedThrough: Bool
-    ) throws -> SharedFD {
+    ) throws -> (SharedFD, isFresh: Bool) {
         if !source.isUnchanged(path, status) { noteChange(path) }
         let to = try parent.descriptor()
         let place = parent.path.appending(name)
         let isNew = try target.makeOrTakeOver(place)
         let made = try open(at: to, name, [.directory, .noFollow]).shared()
-        guard isPassedThrough else { return made }
+        guard isPassedThrough else { return (made, isNew) }
         if isNew {
             try copyMetadata(status, from: from, to: made.raw, place)
         } else {
             try LinuxSystem.setPermissions(of: made.raw, status.permissions)
         }
-        return made
+        return (made, isNew)
     }
 
     /// Copies what is no directory.
+    ///
+    /// - Parameter isFresh: nothing can be in the way.
     private func copyEntry(
         _ path: RawPath,
         _ name: RawPath,
@@ -149,11 +152,12 @@ final class TreeCopier {
         in from: CInt,
         _ destination: RawPath,
         _ newName: RawPath,
-        _ to: CInt
+        _ to: CInt,
+        isFresh: Bool = false
     ) throws {
         if !source.isUnchanged(path, status) { noteChange(path) }
         if status.kind == .socket { return }
-        try makeRoom(destination, newName, to)
+        if !isFresh { try makeRoom(destination, newName, to) }
         if status.links > 1, let first = links[LinkKey(device: status.device, inode: status.inode)] {
             try makeHardLink(from: target.layer, first, to: to, newName)
             return
@@ -222,7 +226,8 @@ final class TreeCopier {
             return true
         }
         var copied: Int64 = 0
-        while true {
+        // More than that shows when the file's times are looked at again; of what has no size, nobody knows.
+        while copied < status.size || status.size == 0 {
             let count = try copyRange(from: input, to: output, 8 << 20)
             if count == 0 { break }
             copied += Int64(count)
@@ -305,24 +310,27 @@ final class TreeCopier {
 /// A directory of the layer that things are copied into, made when the first of them comes.
 private final class DestinationDirectory {
     let path: RawPath
-    private let make: () throws -> SharedFD
+    /// Neither the layer nor what lies below had it before.
+    private(set) var isFresh = false
+    private let make: () throws -> (SharedFD, isFresh: Bool)
     private var made: SharedFD?
 
     init(_ path: RawPath, _ made: SharedFD) {
         self.path = path
         self.made = made
-        make = { made }
+        make = { (made, false) }
     }
 
-    init(_ path: RawPath, make: @escaping () throws -> SharedFD) {
+    init(_ path: RawPath, make: @escaping () throws -> (SharedFD, isFresh: Bool)) {
         self.path = path
         self.make = make
     }
 
     func descriptor() throws -> CInt {
         if let made { return made.raw }
-        let made = try make()
+        let (made, isFresh) = try make()
         self.made = made
+        self.isFresh = isFresh
         return made.raw
     }
 }
