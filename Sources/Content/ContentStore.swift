@@ -257,8 +257,22 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
     }
 
     /// A blob that is written piece by piece; it is nothing until `publish`.
-    public func begin() throws -> PendingBlob {
-        do { return try PendingBlob(root.temporaryPath("blob")) } catch { throw storeError(error) }
+    ///
+    /// - Parameter isHashed: false when whoever writes it computes its digest.
+    public func begin(isHashed: Bool = true) throws -> PendingBlob {
+        do { return try PendingBlob(root.temporaryPath("blob"), isHashed: isHashed) } catch { throw storeError(error) }
+    }
+
+    /// Puts what was written, without hashing it, under the digest that was computed of the same bytes.
+    public func publish(_ blob: PendingBlob, as descriptor: Descriptor) throws {
+        precondition(!blob.isHashed, "what was hashed is published under what came out")
+        guard blob.size == descriptor.size else {
+            throw ContentError(
+                .sizeMismatch,
+                "the blob \(descriptor.digest) has \(blob.size) bytes where \(descriptor.size) are expected"
+            )
+        }
+        try put(blob.path, descriptor.digest)
     }
 
     /// Puts what was written under its digest. With `expected` it must have that digest and size.
@@ -267,6 +281,7 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         mediaType: MediaType,
         expected: Descriptor? = nil
     ) throws -> Descriptor {
+        precondition(blob.isHashed, "a digest that was not computed must be given")
         let found = blob.hasher
         if let expected { try verify(found, expected) }
         let descriptor = expected ?? Descriptor(mediaType: mediaType, digest: found.finalize(), size: found.count)
@@ -303,10 +318,13 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
 public final class PendingBlob {
     let path: RawPath
     private let fd: SharedFD
-    fileprivate(set) var hasher = Digest.Hasher()
+    fileprivate let isHashed: Bool
+    fileprivate private(set) var hasher = Digest.Hasher()
+    fileprivate private(set) var size: Int64 = 0
 
-    init(_ path: RawPath) throws(SystemError) {
+    init(_ path: RawPath, isHashed: Bool) throws(SystemError) {
         self.path = path
+        self.isHashed = isHashed
         fd = try open(path, [.writeOnly, .create, .exclusive], mode: 0o600).shared()
     }
 
@@ -319,8 +337,9 @@ public final class PendingBlob {
     public var digest: Digest { hasher.finalize() }
 
     public func write(_ bytes: UnsafeRawBufferPointer) throws {
-        hasher.update(bytes)
+        if isHashed { hasher.update(bytes) }
         try writeBytes(fd.raw, bytes)
+        size += Int64(bytes.count)
     }
 
     /// Removes what was written, now rather than with the last reference.

@@ -51,9 +51,15 @@ public struct LayerBlobs: Sendable {
     ///
     /// The same layer and options give the same bytes each time. An archive that does not have the layer's diffID is an
     /// error, after all bytes were handed over.
-    func stream(_ layer: AssembledLayer, _ cancellation: CancellationFlag, to sink: @escaping ByteSink) throws
-        -> Descriptor
-    {
+    ///
+    /// - Parameter keeps: keeps what is compressed for the next time. An archive without compression is made as fast as it
+    ///   is read, and never kept.
+    func stream(
+        _ layer: AssembledLayer,
+        keeps: Bool,
+        _ cancellation: CancellationFlag,
+        to sink: @escaping ByteSink
+    ) throws -> Descriptor {
         if let blob = try stored(layer) {
             try content.read(blob) { bytes in
                 try cancellation.check()
@@ -61,7 +67,12 @@ public struct LayerBlobs: Sendable {
             }
             return blob
         }
-        let made = try make(layer, cancellation, sink)
+        let copy = keeps && options.compression != .none ? KeptCopy(content) : nil
+        let made = try make(layer, cancellation) { bytes in
+            copy?.write(bytes)
+            try sink(bytes)
+        }
+        copy?.publish(made)
         try images.addLayerBlob(layer.diffID, made)
         return made
     }

@@ -134,7 +134,7 @@ public struct LayoutExporter: Sendable {
         let progress = transfers("exporting layer \(layer.diffID)", stored?.size)
         let blob = try layout.addBlob(stored) { sink in
             progress.set(0)
-            return try blobs.stream(layer, cancellation) { bytes in
+            return try blobs.stream(layer, keeps: true, cancellation) { bytes in
                 progress.add(Int64(bytes.count))
                 try sink(bytes)
             }

@@ -179,7 +179,8 @@ public struct RegistryExporter: Sendable {
     /// May be called again: a registry may want a blob's bytes a second time.
     private func send(_ layer: AssembledLayer, to writer: any BlobWriter, _ progress: TransferProgress) async throws {
         try await bridgingBytes(
-            from: { [blobs] cancellation, send in _ = try blobs.stream(layer, cancellation, to: send) },
+            // The registry keeps it: another push finds it there.
+            from: { [blobs] cancellation, send in _ = try blobs.stream(layer, keeps: false, cancellation, to: send) },
             to: { chunk in
                 try await writer.write(chunk)
                 progress.add(Int64(chunk.count))

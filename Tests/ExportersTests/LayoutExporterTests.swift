@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import Content
 import Exporters
 import GalleyTesting
 import LinuxSystem
@@ -58,6 +59,8 @@ struct LayoutExporterTests {
             let options = LayerOptions(compression: compression, threads: threads)
             _ = try await LayoutExporter(kitchen.blobs(options), format: .oci)
                 .exportArchive([NamedImage(image, names: names)], to: .file(kitchen.scratch.file(file)))
+            // Each is to be made anew.
+            #expect(try kitchen.removeLayerBlobs(of: image) == 2)
         }
         let pipe = kitchen.scratch.file("pipe")
         try kitchen.scratch.shell("mkfifo pipe")
@@ -66,6 +69,24 @@ struct LayoutExporterTests {
             .exportArchive([NamedImage(image, names: names)], to: .file(pipe))
         _ = try await copied
         try kitchen.scratch.shell("cmp a b; cmp a c; cmp a d")
+    }
+
+    @Test(arguments: MediaType.Compression.allCases)
+    func keepsWhatItCompressed(_ compression: MediaType.Compression) async throws {
+        let kitchen = try TestKitchen()
+        let image = try await kitchen.sample()
+        let exporter = LayoutExporter(kitchen.blobs(LayerOptions(compression: compression)), format: .oci)
+        for file in ["a", "b"] {
+            _ = try await exporter.exportArchive(
+                [NamedImage(image, names: names)],
+                to: .file(kitchen.scratch.file(file))
+            )
+        }
+        try kitchen.scratch.shell("cmp a b; mkdir layout; tar -xf a -C layout")
+        let reports = try ImageValidator.validate(layout: kitchen.scratch.file("layout"))
+        let kept = reports[0].manifest.layers.filter { kitchen.content.contains($0.digest) }
+        #expect(kept.count == (compression == .none ? 0 : 2))
+        for blob in kept { try kitchen.content.read(blob) { _ in } }
     }
 
     @Test func dockersMediaTypesOnRequest() async throws {

@@ -80,6 +80,13 @@ struct TestKitchen {
         LayerBlobs(snapshots, content, images, options)
     }
 
+    /// Removes all but the config; returns how many.
+    func removeLayerBlobs(of image: AssembledImage) throws -> Int {
+        let blobs = try content.all().map(\.digest).filter { $0 != image.configDigest }
+        for blob in blobs { try content.remove(blob) }
+        return blobs.count
+    }
+
     func load(_ file: String) async throws -> [LoadedImage] {
         let fd = try open(scratch.file(file), .readOnly).shared()
         return try await ImageLoader(snapshots, content, images).load(from: fd)
