@@ -26,8 +26,13 @@ final class ArchiveSpool {
 
     init(_ content: ContentStore) { self.content = content }
 
-    // What another process may use by now is left for a prune.
-    deinit { _ = try? content.remove(Array(made), unusedSince: .max) }
+    deinit { removeUnclaimed() }
+
+    /// What another process may use by now is left for a prune.
+    func removeUnclaimed() {
+        _ = try? content.remove(Array(made), unusedSince: .max)
+        made = []
+    }
 
     /// Keeps the blob for good.
     func claim(_ digest: Digest) { made.remove(digest) }

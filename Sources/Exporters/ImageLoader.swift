@@ -57,6 +57,8 @@ public struct ImageLoader: Sendable {
                 }
             )
         }
+        // Not only when the last reference goes, which may be later than this call's end.
+        try await blocking { spool.withValue { $0.removeUnclaimed() } }
         return loaded
     }
 
