@@ -49,5 +49,5 @@ run_tests --filter EndToEndTests --experimental-maximum-parallelization-width "$
 
 [ -s "$logs/failed" ] || exit 0
 say '== what failed'
-grep -aE '^(✘|↳)|: error: |Fatal error' "$logs/output" >&2 || true
+grep -aE '^(✘|↳)|: error: |Fatal error' "$logs/output" | grep -avE '^↳ (Testing Library|Target Platform)' >&2 || true
 die "$(cat "$logs/failed")"
