@@ -29,31 +29,37 @@ extension StoreExamination {
                 }
                 continue
             }
+            guard let blob = try openBlob(digest, in: store) else { continue }
             report.counts.blobs += 1
+            let size = try LinuxSystem.status(of: blob.raw).size
             let problem: String?
-            if let size = sizes[digest], size != status.size {
-                problem = "it has \(status.size) bytes, but was stored with \(size)"
-            } else if options.isDeep || status.size <= Self.alwaysRead {
-                problem = try isIntact(digest, in: store) ? nil : "its content is not what it was stored with"
+            if let stored = sizes[digest], stored != size {
+                problem = "it has \(size) bytes, but was stored with \(stored)"
+            } else if options.isDeep || size <= Self.alwaysRead {
+                problem = try isIntact(digest, blob) ? nil : "its content is not what it was stored with"
             } else {
                 problem = nil
             }
             guard let problem else { continue }
             damaged.insert(digest)
-            try find("blob \(digest)", problem, "removed it") { try store.content.remove(digest) }
+            try find("blob \(digest)", problem, "removed it") {
+                try store.content.remove(digest, ifStill: blob.raw)
+            }
         }
         return damaged
     }
 
-    /// A blob that somebody removes meanwhile counts as intact.
-    private func isIntact(_ digest: Digest, in store: Store) throws -> Bool {
-        let fd: OwnedFD
+    /// Nil for one that somebody removed meanwhile.
+    private func openBlob(_ digest: Digest, in store: Store) throws -> SharedFD? {
         do throws(SystemError) {
-            fd = try open(store.content.path(of: digest), [.readOnly, .noFollow])
+            return try open(store.content.path(of: digest), [.readOnly, .noFollow]).shared()
         } catch {
-            if error.isNotFound { return true }
+            if error.isNotFound { return nil }
             throw error
         }
+    }
+
+    private func isIntact(_ digest: Digest, _ blob: SharedFD) throws -> Bool {
         var hasher = Digest.Hasher()
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
         defer { buffer.deallocate() }
@@ -61,7 +67,7 @@ extension StoreExamination {
             try cancellation.check()
             let count: Int
             do throws(SystemError) {
-                count = try readBytes(fd.raw, into: buffer)
+                count = try readBytes(blob.raw, into: buffer)
             } catch {
                 // The disk itself cannot read it.
                 return false

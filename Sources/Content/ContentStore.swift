@@ -71,15 +71,16 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
 
     /// Reads a small blob and checks it; blocks. Nil when it is not there; a damaged one is removed and counts as that.
     public func load(_ digest: Digest, limit: Int = 16 << 20) throws -> [UInt8]? {
-        let bytes: [UInt8]
-        do {
-            bytes = try readFile(path(of: digest), limit: limit)
+        let fd: OwnedFD
+        do throws(SystemError) {
+            fd = try open(path(of: digest), .readOnly)
         } catch {
             if error.isNotFound { return nil }
             throw error
         }
+        let bytes = try readAll(fd.raw, limit: limit, path: path(of: digest).description)
         guard digest.algorithm != .sha256 || Digest.sha256(bytes) == digest else {
-            try remove(digest)
+            try remove(digest, ifStill: fd.raw)
             return nil
         }
         return bytes
@@ -124,9 +125,16 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
         return try await stored
     }
 
-    /// Removes a blob; one that is not there is not an error.
-    public func remove(_ digest: Digest) throws {
-        do { try removeFile(path(of: digest)) } catch { if !error.isNotFound { throw error } }
+    /// Removes a blob whose damage was seen in the open file `fd`, unless another file has its name by now: whoever saw the
+    /// damage too may have put a good one there.
+    public func remove(_ digest: Digest, ifStill fd: CInt) throws {
+        // Nobody puts a blob meanwhile, and the number of a file that is open is no other one's.
+        let lock = try FileLock(lockFile)
+        try withExtendedLifetime(lock) {
+            let current = try statusIfPresent(at: workingDirectory, path(of: digest))
+            guard let current, try current.inode == status(of: fd).inode else { return }
+            try removeFile(path(of: digest))
+        }
     }
 
     /// The directory of the blobs that are named by the hex digits of their sha256.
@@ -247,7 +255,7 @@ public final class ContentStore: Sendable, BlobSource, BlobSink {
             guard isWhole, descriptor.digest.algorithm == .sha256, hasher.finalize() != descriptor.digest else {
                 throw error
             }
-            try remove(descriptor.digest)
+            try remove(descriptor.digest, ifStill: fd.raw)
             throw ContentError(
                 error.code,
                 "a blob of the store was damaged and has been removed: \(error.message)",

@@ -57,9 +57,6 @@ struct ContentStoreTests {
         #expect(try content.load(digest) == [1, 2, 3])
         #expect(try content.load(.sha256("other")) == nil)
         #expect(try content.all().map(\.size) == [3])
-        try content.remove(digest)
-        try content.remove(digest)
-        #expect(!content.contains(digest))
         #expect(try leftovers() == 0)
     }
 
@@ -75,6 +72,29 @@ struct ContentStoreTests {
         try replaceFile(content.path(of: digest), [1, 2, 4])
         #expect(try content.store([1, 2, 3]) == digest)
         #expect(try content.load(digest) == [1, 2, 3])
+    }
+
+    @Test func aGoodBlobThatTookADamagedOnesPlaceStays() throws {
+        let digest = try content.store([1, 2, 3])
+        try replaceFile(content.path(of: digest), [1, 2, 4])
+        // Another process sees the damage, and mends it, while this one still reads.
+        let other = ContentStore(try StoreRoot(root.path))
+        #expect(throws: ContentError.self) {
+            try content.read(descriptor([1, 2, 3])) { _ in _ = try other.store([1, 2, 3]) }
+        }
+        #expect(try content.load(digest) == [1, 2, 3])
+    }
+
+    @Test func onlyTheFileThatWasReadIsRemoved() throws {
+        let digest = try content.store([1, 2, 3])
+        try replaceFile(content.path(of: digest), [1, 2, 4])
+        let damaged = try open(content.path(of: digest), .readOnly)
+        try replaceFile(content.path(of: digest), [1, 2, 3])
+        try content.remove(digest, ifStill: damaged.raw)
+        #expect(try content.load(digest) == [1, 2, 3])
+        let read = try open(content.path(of: digest), .readOnly)
+        for _ in 0..<2 { try content.remove(digest, ifStill: read.raw) }
+        #expect(!content.contains(digest))
     }
 
     @Test func aWrongDescriptorHarmsNoBlob() async throws {

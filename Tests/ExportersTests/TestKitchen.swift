@@ -83,7 +83,7 @@ struct TestKitchen {
     /// Removes all but the config; returns how many.
     func removeLayerBlobs(of image: AssembledImage) throws -> Int {
         let blobs = try content.all().map(\.digest).filter { $0 != image.configDigest }
-        for blob in blobs { try content.remove(blob) }
+        for blob in blobs { try removeFile(content.path(of: blob)) }
         return blobs.count
     }
 
