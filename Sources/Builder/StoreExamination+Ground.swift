@@ -55,15 +55,10 @@ extension StoreExamination {
         guard try statusIfPresent(at: workingDirectory, root.appending("tmp"))?.kind == .directory else { return }
         let names = try StoreRoot.leftovers(in: root)
         guard !names.isEmpty else { return }
-        let tmp = root.appending("tmp")
         let owners = names.filter { !$0.description.hasSuffix(".lock") }.count
+        let root = root
         try find("tmp", "unfinished work of \(max(owners, 1)) dead processes", "removed it") {
-            // A lock goes last: it is what the next one finds the rest by.
-            for name in names where !name.description.hasSuffix(".lock") { try removeTree(tmp.appending(name)) }
-            for name in names where name.description.hasSuffix(".lock") {
-                guard let held = try FileLock(trying: tmp.appending(name)) else { continue }
-                try withExtendedLifetime(held) { try removeTree(tmp.appending(name)) }
-            }
+            try StoreRoot.removeLeftovers(names, in: root)
         }
     }
 

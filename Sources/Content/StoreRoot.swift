@@ -85,17 +85,8 @@ public final class StoreRoot: Sendable {
             let name = entry.name.description
             guard name.hasSuffix(".lock"), name != "\(owner).lock" else { continue }
             guard let status = try statusIfPresent(at: directory.raw, entry.name) else { continue }
-            if let held = try FileLock(trying: tmp.appending(entry.name)) {
-                // One that ended just now took its file away; trying the lock made it again.
-                try withExtendedLifetime(held) {
-                    let tree = RawPath(String(name.dropLast(".lock".count)))
-                    guard try statusIfPresent(at: directory.raw, tree) == nil,
-                        try statusIfPresent(at: directory.raw, entry.name)?.inode == held.inode
-                    else { return }
-                    try? removeFile(tmp.appending(entry.name))
-                }
-                continue
-            }
+            // One that ended just now took its file away.
+            guard case .held = try Self.look(at: tmp.appending(entry.name)) else { continue }
             oldest = min(oldest ?? .max, status.modified.sinceEpoch)
         }
         return oldest
@@ -119,26 +110,6 @@ public final class StoreRoot: Sendable {
         return nil
     }
 
-    /// Names in `tmp/` that no live process owns: unfinished work and locks of dead ones.
-    ///
-    /// What has no lock at all counts when nobody else uses the root.
-    public static func leftovers(in path: RawPath) throws -> [RawPath] {
-        let tmp = path.appending("tmp")
-        guard try statusIfPresent(at: workingDirectory, tmp) != nil else { return [] }
-        let directory = try open(tmp, [.directory])
-        let names = try readDirectory(directory.raw).map(\.name)
-        var dead: [RawPath] = []
-        var live: Set<RawPath> = []
-        for name in names where name.description.hasSuffix(lockSuffix) {
-            let tree = RawPath(String(name.description.dropLast(lockSuffix.count)))
-            if try FileLock(trying: tmp.appending(name)) == nil { live.insert(tree) } else { dead += [tree, name] }
-        }
-        let unowned = names.filter { !$0.description.hasSuffix(lockSuffix) && !live.contains($0) }
-        return live.isEmpty ? Array(Set(dead).intersection(names).union(unowned)).sorted() : dead.filter(names.contains)
-    }
-
-    private static let lockSuffix = ".lock"
-
     private static func useLock(_ path: RawPath) -> RawPath { path.appending("use.lock") }
 
     private static func unusable(_ path: RawPath, _ error: SystemError) -> ContentError {
@@ -160,7 +131,11 @@ public final class StoreRoot: Sendable {
         while true {
             let name = RawPath("owner-" + String(UInt64.random(in: 0 ... .max), radix: 36))
             let file = tmp.appending(name).appendingSuffix(".lock")
-            guard let lock = try FileLock(trying: file) else { continue }
+            guard let lock = try FileLock(trying: file) else {
+                // Somebody looks whether its owner lives. Nobody else gives a file this name.
+                try? removeFile(file)
+                continue
+            }
             // Somebody who cleaned up may have taken the file away between its creation and its lock.
             if try statusIfPresent(at: workingDirectory, file)?.inode == lock.inode { return (name, lock) }
         }
@@ -174,11 +149,8 @@ public final class StoreRoot: Sendable {
         for entry in entries {
             let name = entry.name.description
             guard name.hasSuffix(".lock"), name != "\(owner).lock" else { continue }
-            guard let held = try? FileLock(trying: tmp.appending(entry.name)) else { continue }
+            guard case .free(let held)? = try? Self.look(at: tmp.appending(entry.name), alone: true) else { continue }
             withExtendedLifetime(held) {
-                // Another one may have taken the name since it was opened.
-                let current = try? statusIfPresent(at: directory.raw, entry.name)
-                guard let current, current.inode == held.inode else { return }
                 // A tree that cannot be removed (files of subordinate users) keeps its lock file, for a later try.
                 let tree = tmp.appending(String(name.dropLast(5)))
                 guard (try? removeTree(tree)) != nil else { return }

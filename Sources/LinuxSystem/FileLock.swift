@@ -17,8 +17,10 @@ public final class FileLock: Sendable {
     }
 
     /// Nil when somebody else has it.
-    public init?(trying path: RawPath, shared: Bool = false) throws(SystemError) {
-        let fd = try open(path, [.readWrite, .create], mode: 0o600)
+    ///
+    /// - Parameter creates: false leaves it an error (`ENOENT`) when the file does not exist.
+    public init?(trying path: RawPath, shared: Bool = false, creates: Bool = true) throws(SystemError) {
+        let fd = try open(path, creates ? [.readWrite, .create] : .readWrite, mode: 0o600)
         guard flock(fd.raw, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 else {
             if errno == EWOULDBLOCK { return nil }
             throw .last("flock", path.description)

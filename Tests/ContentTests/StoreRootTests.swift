@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-import Content
 import GalleyTesting
 import LinuxSystem
 import Testing
+
+@testable import Content
 
 struct StoreRootTests {
     private let scratch: ScratchDirectory
@@ -65,8 +66,50 @@ struct StoreRootTests {
         #expect(try StoreRoot.exclusively(alive.path) == nil)
         alive.close()
         let looking = try StoreRoot(scratch.file("store"), clearsLeftovers: false)
-        #expect(try StoreRoot.leftovers(in: looking.path).count == 3)
+        let all = try StoreRoot.leftovers(in: looking.path)
+        #expect(all.count == 3)
+        try StoreRoot.removeLeftovers(all, in: looking.path)
+        #expect(try names("store/tmp").count == 3)
         withExtendedLifetime(looking) {}
+    }
+
+    /// Whoever comes or goes has a lock file without its lock for a moment.
+    @Test func whoComesOrGoesIsNotDead() throws {
+        let path = scratch.file("store")
+        try scratch.shell(
+            "mkdir -p store/tmp/owner-dead; cd store/tmp; touch owner-dead.lock owner-new.lock claim-a.lock claim-b.lock"
+        )
+        var new: FileLock?
+        let found = try StoreRoot.leftovers(in: path) {
+            new = try FileLock(trying: scratch.file("store/tmp/owner-new.lock"))
+            try scratch.shell("cd store/tmp; mkdir owner-new; rm claim-a.lock claim-b.lock; touch claim-b.lock")
+        }
+        #expect(found == ["owner-dead", "owner-dead.lock"])
+        #expect(
+            try names("store/tmp") == ["owner-dead", "owner-dead.lock", "owner-new", "owner-new.lock", "claim-b.lock"]
+        )
+        withExtendedLifetime(new) {}
+    }
+
+    @Test func lookingMakesNoLockAgain() throws {
+        let root = try StoreRoot(scratch.file("store"))
+        // What opening finds is gone, as when its owner ends after the directory was read.
+        try scratch.shell("cd store/tmp; ln -s gone owner-x.lock")
+        #expect(try StoreRoot.leftovers(in: root.path) == [])
+        #expect(try root.oldestLiveOwner() == nil)
+        let other = try StoreRoot(root.path)
+        #expect(try !names("store/tmp").contains("gone"))
+        withExtendedLifetime((root, other)) {}
+    }
+
+    @Test func aLockThatIsTakenAgainIsNotRemoved() throws {
+        try scratch.shell("mkdir -p store/tmp; touch store/tmp/claim-a.lock store/tmp/claim-b.lock")
+        let found = try StoreRoot.leftovers(in: scratch.file("store"))
+        #expect(found == ["claim-a.lock", "claim-b.lock"])
+        let lock = try FileLock(trying: scratch.file("store/tmp/claim-a.lock"))
+        try StoreRoot.removeLeftovers(found, in: scratch.file("store"))
+        #expect(try names("store/tmp") == ["claim-a.lock"])
+        withExtendedLifetime(lock) {}
     }
 
     @Test func nobodyComesWhileOneIsAlone() async throws {

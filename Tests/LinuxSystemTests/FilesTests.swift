@@ -182,6 +182,13 @@ import Testing
         #expect(third != nil)
     }
 
+    @Test func aFileThatIsGoneIsNotMadeToLookAtIt() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path.appending("lock")
+        #expect { _ = try FileLock(trying: path, creates: false) } throws: { ($0 as? SystemError)?.isNotFound == true }
+        #expect(try statusIfPresent(at: workingDirectory, path) == nil)
+    }
+
     @Test func sharedLocksGoTogether() throws {
         let directory = try TemporaryDirectory()
         let path = directory.path.appending("lock")
