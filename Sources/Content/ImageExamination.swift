@@ -31,8 +31,12 @@ extension ImageStore {
         }
     }
 
+    /// Removes a row that is still unreadable: another image may have taken its place since it was seen.
     public func removeUnreadable(_ image: UnreadableImage) throws {
-        try database.write { try $0.execute("DELETE FROM images WHERE rowid = ?", [.integer(image.row)]) }
+        try database.write { transaction in
+            guard (try? Self.record(image.row, transaction)) == nil else { return }
+            try transaction.execute("DELETE FROM images WHERE rowid = ?", [.integer(image.row)])
+        }
     }
 
     /// Removes a tag unless it was moved to another image.

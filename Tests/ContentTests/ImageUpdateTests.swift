@@ -74,4 +74,24 @@ struct ImageUpdateTests {
         }
         #expect(try images.find(known.reference) == known)
     }
+
+    /// Numbers of rows are given out again.
+    @Test func anImageThatTookAnUnreadableOnesPlaceStays() throws {
+        let images = try store()
+        try images.set(record("app:1"))
+        let database = try MetadataDatabase(path: path, schemas: [ImageStore.schema])
+        try database.write { try $0.execute("UPDATE images SET config = 'damaged'") }
+        let damaged = try images.unreadable()
+        #expect(damaged.count == 1)
+        // Somebody builds it again.
+        let good = try record("app:1")
+        try database.write { try $0.execute("DELETE FROM images") }
+        try images.set(good)
+        for image in damaged { try images.removeUnreadable(image) }
+        #expect(try images.all() == [good])
+        try database.write { try $0.execute("UPDATE images SET config = 'damaged'") }
+        for image in try images.unreadable() { try images.removeUnreadable(image) }
+        #expect(try images.readable().isEmpty)
+        #expect(try images.unreadable().isEmpty)
+    }
 }
