@@ -149,10 +149,12 @@ extension OverlaySnapshotter {
     /// Forgets layers and what names them, so that nobody finds them any more. Their directories stay for those who use
     /// them now, as `unrecorded`.
     public func forget(_ ids: Set<SnapshotID>) throws {
-        let list = ids.map(\.description).joined(separator: ",")
         try database.write { transaction in
-            try transaction.execute("DELETE FROM snapshots WHERE id IN (\(list))")
-            try transaction.execute("DELETE FROM chains WHERE snapshot IN (\(list))")
+            try transaction.execute("DELETE FROM snapshots WHERE id IN (SELECT value FROM json_each(?))", [.list(ids)])
+            try transaction.execute(
+                "DELETE FROM chains WHERE snapshot IN (SELECT value FROM json_each(?))",
+                [.list(ids)]
+            )
         }
     }
 

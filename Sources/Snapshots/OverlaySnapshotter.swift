@@ -258,27 +258,34 @@ public final class OverlaySnapshotter: Snapshotter {
 
     public func use(_ layers: [SnapshotID]) throws -> Bool {
         if layers.isEmpty { return true }
-        let list = layers.map(\.description).joined(separator: ",")
-        // A build goes over the same layers many times: that is one use.
-        let fresh = counted.withLock { counted in
-            let fresh = layers.filter { !counted.used.contains($0) }
-            counted.used.formUnion(fresh)
-            return fresh.map(\.description).joined(separator: ",")
-        }
-        return try database.write { transaction in
-            let rows = try transaction.query("SELECT id, root FROM snapshots WHERE id IN (\(list))")
-            guard rows.count == Set(layers).count else { return false }
-            for row in rows {
-                guard let id = row.integer(0).map(SnapshotID.init), try isPresent(id, row.text(1)) else { return false }
+        var fresh: [SnapshotID] = []
+        do {
+            return try database.write { transaction in
+                let rows = try transaction.query(
+                    "SELECT id, root FROM snapshots WHERE id IN (SELECT value FROM json_each(?))",
+                    [.list(layers)]
+                )
+                guard rows.count == Set(layers).count else { return false }
+                for row in rows {
+                    guard let id = row.integer(0).map(SnapshotID.init), try isPresent(id, row.text(1)) else {
+                        return false
+                    }
+                }
+                // A build goes over the same layers many times: that is one use.
+                fresh = counted.withLock { counted in layers.filter { counted.used.insert($0).inserted } }
+                try transaction.execute(
+                    """
+                    UPDATE snapshots SET used = ?1, uses = uses + (id IN (SELECT value FROM json_each(?3)))
+                    WHERE id IN (SELECT value FROM json_each(?2))
+                    """,
+                    [.integer(root.useStamp), .list(layers), .list(fresh)]
+                )
+                return true
             }
-            if !fresh.isEmpty {
-                try transaction.execute("UPDATE snapshots SET uses = uses + 1 WHERE id IN (\(fresh))")
-            }
-            try transaction.execute(
-                "UPDATE snapshots SET used = ? WHERE id IN (\(list))",
-                [.integer(root.useStamp)]
-            )
-            return true
+        } catch {
+            // What was not committed was not counted.
+            counted.withLock { $0.used.subtract(fresh) }
+            throw error
         }
     }
 
@@ -290,5 +297,12 @@ public final class OverlaySnapshotter: Snapshotter {
         guard status.kind == .directory else { return false }
         guard let mark else { return true }
         return LayerMark(mark)?.fits(status) ?? false
+    }
+}
+
+extension SQLValue {
+    /// For `json_each`: numbers in the text of a statement would make it one that is prepared, and kept, for them alone.
+    static func list(_ layers: some Collection<SnapshotID>) -> SQLValue {
+        .text("[\(layers.map(\.description).joined(separator: ","))]")
     }
 }

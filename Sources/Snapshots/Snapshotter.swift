@@ -31,7 +31,7 @@ public protocol Snapshotter: Sendable {
     /// Makes the tree a layer for good. What it holds must be complete.
     func publish(_ pending: PendingSnapshot) throws -> SnapshotID
 
-    /// Whether the layer is there and marks it as used now.
+    /// Whether all the layers are there. If so they are marked as used now, otherwise none of them is.
     func use(_ layers: [SnapshotID]) throws -> Bool
 
     /// Whether the store has all these layers; what is being removed counts as gone.

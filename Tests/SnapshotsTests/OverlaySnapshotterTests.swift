@@ -70,6 +70,38 @@ struct OverlaySnapshotterTests {
         #expect(try store.snapshots.all().map(\.uses) == [2])
     }
 
+    @Test func aUseThatFailsIsNotCountedAndTheNextOneIs() throws {
+        let store = try TestStore()
+        let id = try layer(store, "a", "1")
+        let other = try TestStore(in: store.scratch)
+        let before = try store.snapshots.all()
+        #expect(try !other.snapshots.use([id, SnapshotID(99)]))
+        #expect(try store.snapshots.all() == before)
+        #expect(try other.snapshots.use([id, id]))
+        #expect(try store.snapshots.all().map(\.uses) == [2])
+        #expect(try other.snapshots.use([id]))
+        #expect(try store.snapshots.all().map(\.uses) == [2])
+    }
+
+    /// Every statement that is prepared is kept for as long as the process runs.
+    @Test func anotherListOfLayersIsNoOtherStatement() throws {
+        let store = try TestStore()
+        let ids = try (0..<8).map { try layer(store, "f\($0)", "1") }
+        func statements() throws -> Int64? {
+            try store.database.read { try $0.query("SELECT count(*) FROM sqlite_stmt").first?.integer(0) }
+        }
+        #expect(try store.snapshots.use([ids[0]]))
+        try store.snapshots.forget([ids[7]])
+        let before = try statements()
+        #expect(try store.snapshots.use(Array(ids[..<6])))
+        for id in ids[1..<6] { #expect(try store.snapshots.use([ids[0], id])) }
+        try store.snapshots.forget([ids[5]])
+        try store.snapshots.forget([ids[4], ids[6]])
+        #expect(try statements() == before)
+        #expect(try store.snapshots.all().map(\.id) == Array(ids[..<4]))
+        #expect(try !store.snapshots.use([ids[4]]))
+    }
+
     @Test func stampsOfTheFutureArePutRight() throws {
         let store = try TestStore()
         let id = try layer(store, "a", "1")
