@@ -20,15 +20,16 @@ public struct RewrittenLayer: Hashable, Sendable {
 
 /// Layers with times that a build pins.
 extension OverlaySnapshotter {
-    /// What is known of the layer's form for the epoch (seconds since 1970).
+    /// What is known of the layer's form for the epoch (seconds since 1970); nil also where that is damaged: it is found
+    /// out again.
     public func rewritten(_ id: SnapshotID, epoch: Int64) throws -> RewrittenLayer? {
         try database.read { transaction in
             let rows = try transaction.query(
                 "SELECT diff_id, tree FROM rewritten_layers WHERE snapshot = ? AND epoch = ?",
                 [.integer(id.rawValue), .integer(epoch)]
             )
-            guard let row = rows.first, let diffID = row.text(0) else { return nil }
-            return RewrittenLayer(diffID: DiffID(try Digest(diffID)), tree: row.integer(1).map(SnapshotID.init))
+            guard let row = rows.first, let diffID = row.text(0).flatMap({ try? Digest($0) }) else { return nil }
+            return RewrittenLayer(diffID: DiffID(diffID), tree: row.integer(1).map(SnapshotID.init))
         }
     }
 

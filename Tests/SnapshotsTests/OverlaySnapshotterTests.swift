@@ -241,6 +241,18 @@ struct OverlaySnapshotterTests {
         #expect(try store.snapshots.snapshots(for: [diffID]) == [id])
     }
 
+    @Test func aDamagedRewrittenLayerIsFoundOutAgain() throws {
+        let store = try TestStore()
+        let id = try layer(store, "a", "1")
+        let known = RewrittenLayer(diffID: DiffID(.sha256("tar")), tree: id)
+        try store.snapshots.setRewritten(id, epoch: 5, known)
+        #expect(try store.snapshots.rewritten(id, epoch: 5) == known)
+        try store.database.write { try $0.execute("UPDATE rewritten_layers SET diff_id = 'sha256:no'") }
+        #expect(try store.snapshots.rewritten(id, epoch: 5) == nil)
+        try store.snapshots.setRewritten(id, epoch: 5, known)
+        #expect(try store.snapshots.rewritten(id, epoch: 5) == known)
+    }
+
     @Test func layersSurviveTheProcess() throws {
         let scratch = try ScratchDirectory()
         let id: SnapshotID
