@@ -43,7 +43,8 @@ int galley_openat2(int directory, const char *path, uint64_t flags, uint64_t mod
 
 int galley_statx(int directory, const char *path, int flags, struct galley_stat *out) {
     struct statx status;
-    if (statx(directory, path, flags | AT_STATX_SYNC_AS_STAT, STATX_BASIC_STATS | STATX_MNT_ID, &status) < 0) return -1;
+    unsigned mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
+    if (statx(directory, path, flags | AT_STATX_SYNC_AS_STAT, mask, &status) < 0) return -1;
     out->device = makedev(status.stx_dev_major, status.stx_dev_minor);
     out->inode = status.stx_ino;
     out->size = status.stx_size;
@@ -59,6 +60,9 @@ int galley_statx(int directory, const char *path, int flags, struct galley_stat 
     out->uid = status.stx_uid;
     out->gid = status.stx_gid;
     out->mount_id = status.stx_mnt_id;
+    out->has_btime = (status.stx_mask & STATX_BTIME) != 0;
+    out->btime_seconds = out->has_btime ? status.stx_btime.tv_sec : 0;
+    out->btime_nanoseconds = out->has_btime ? status.stx_btime.tv_nsec : 0;
     return 0;
 }
 

@@ -78,6 +78,8 @@ public struct FileStatus: Hashable, Sendable {
     public var gid: UInt32
     public var modified: FileTime
     public var changed: FileTime
+    /// When the file was made; nil where the file system does not tell.
+    public var born: FileTime?
     public var deviceMajor: UInt32
     public var deviceMinor: UInt32
 
@@ -93,6 +95,7 @@ public struct FileStatus: Hashable, Sendable {
         gid = raw.gid
         modified = FileTime(seconds: raw.mtime_seconds, nanoseconds: raw.mtime_nanoseconds)
         changed = FileTime(seconds: raw.ctime_seconds, nanoseconds: raw.ctime_nanoseconds)
+        born = raw.has_btime != 0 ? FileTime(seconds: raw.btime_seconds, nanoseconds: raw.btime_nanoseconds) : nil
         deviceMajor = UInt32(truncatingIfNeeded: raw.special_device_major)
         deviceMinor = UInt32(truncatingIfNeeded: raw.special_device_minor)
     }

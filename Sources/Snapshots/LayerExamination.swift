@@ -47,31 +47,44 @@ extension OverlaySnapshotter {
         guard let mark = LayerMark(text) else { return .altered("what is remembered of it is damaged") }
         guard mark.fits(root) else { return .altered("its root directory was changed") }
         guard mark.isOriginal(root) else { return .sound }
-        let directory = try layerDirectory(layer.id)
-        if let path = try firstChange(directory.raw, RawPath(""), since: mark.published, checkCancellation) {
-            // The clock may have been put back while the layer was made; its archive knows better than the times.
-            if let diffID = layer.diffID, try archivedDiffID(of: layer.id, checkCancellation) == diffID {
-                return .sound
-            }
-            return .altered("\"/\(path)\" was changed after the layer was made")
-        }
-        return .sound
+        let path = try firstChange(below: layerDirectory(layer.id), since: mark.published, checkCancellation)
+        guard path != nil || root.changed != mark.published else { return .sound }
+        // The clock may have been put back while the layer was made; its archive knows better than the times.
+        if let diffID = layer.diffID, try archivedDiffID(of: layer.id, checkCancellation) == diffID { return .sound }
+        return .altered(
+            path.map { "\"/\($0)\" was changed after the layer was made" } ?? "its root directory was changed"
+        )
     }
 
     private func firstChange(
-        _ directory: CInt,
-        _ path: RawPath,
+        below root: SharedFD,
         since published: FileTime,
         _ checkCancellation: () throws -> Void
     ) throws -> RawPath? {
-        for entry in try readDirectory(directory) {
-            try checkCancellation()
-            let child = path.appending(entry.name)
-            let status = try status(at: directory, entry.name)
-            if published < status.changed { return child }
-            guard status.kind == .directory else { continue }
-            let fd = try open(at: directory, entry.name, [.directory, .noFollow])
-            if let found = try firstChange(fd.raw, child, since: published, checkCancellation) { return found }
+        // One descriptor at a time: the way back up is "..", so that no depth runs out of them.
+        var current = root
+        var levels: [(path: RawPath, pending: [RawPath])] = []
+        var next: RawPath? = RawPath("")
+        while let path = next {
+            var directories: [RawPath] = []
+            for entry in try readDirectory(current.raw) {
+                try checkCancellation()
+                let status = try status(at: current.raw, entry.name)
+                if published < status.changed { return path.appending(entry.name) }
+                if status.kind == .directory { directories.append(entry.name) }
+            }
+            levels.append((path, directories))
+            next = nil
+            while next == nil, let level = levels.last {
+                if let name = level.pending.last {
+                    levels[levels.count - 1].pending.removeLast()
+                    current = try open(at: current.raw, name, [.directory, .noFollow]).shared()
+                    next = level.path.appending(name)
+                } else {
+                    levels.removeLast()
+                    if !levels.isEmpty { current = try open(at: current.raw, "..", [.directory]).shared() }
+                }
+            }
         }
         return nil
     }

@@ -53,5 +53,8 @@ struct LayerMark: Hashable, CustomStringConvertible {
     }
 
     /// Whether it is the very directory and not a copy: only then times of change say anything.
-    func isOriginal(_ status: FileStatus) -> Bool { status.inode == inode && status.changed == published }
+    func isOriginal(_ status: FileStatus) -> Bool {
+        // A copy may get the number that the original had, but not its age.
+        status.inode == inode && status.born.map { $0 <= published } ?? true
+    }
 }

@@ -29,6 +29,10 @@ struct galley_stat {
     uint32_t uid;
     uint32_t gid;
     uint64_t mount_id;
+    // When the file was made; zero where the file system does not tell.
+    int64_t btime_seconds;
+    uint32_t btime_nanoseconds;
+    int has_btime;
 };
 
 int galley_openat(int directory, const char *path, int flags, uint32_t mode);
