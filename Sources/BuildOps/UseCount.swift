@@ -17,10 +17,11 @@ struct UseCount {
     }
 
     func increment() throws {
-        // In place: the lock belongs to the file, not to its name. A number is never shorter than the one before it.
-        let next = min(try value(), .max - 1) + 1
+        // In place: the lock belongs to the file, not to its name. All numbers are equally long, so that nothing is left
+        // of a longer one that another who counts wrote meanwhile.
+        let digits = String(min(try value(), .max - 1) + 1)
         let fd = try open(file, [.writeOnly])
-        try writeBytes(fd.raw, Array(String(next).utf8))
+        try writeBytes(fd.raw, Array((String(repeating: "0", count: 20 - digits.utf8.count) + digits).utf8))
     }
 
     /// When it was last used: nanoseconds since 1970. Nil when it never was.

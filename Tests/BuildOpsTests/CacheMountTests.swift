@@ -149,6 +149,18 @@ import Testing
         #expect(try #require(second.used) > #require(first.used))
     }
 
+    /// Two that count at once write one over the other: what is longer must not keep its end.
+    @Test func aCountAlwaysTakesTheSameRoom() throws {
+        let file = kitchen.scratch.file("count")
+        for (before, after) in [("", 1), ("9", 10), ("98", 99), ("99", 100), ("x", 1), ("\(Int.max)", Int.max)] {
+            try replaceFile(file, before.utf8)
+            let count = UseCount(file)
+            try count.increment()
+            #expect(try count.value() == after)
+            #expect(try readFile(file).count == 20)
+        }
+    }
+
     @Test func nothingToPrune() throws { #expect(try caches.all(MeasuredSizes(kitchen.database)).isEmpty) }
 }
 
