@@ -40,8 +40,7 @@ public struct AgentSource: Sendable {
 public actor AgentSockets: SSHAgents {
     private enum State {
         case socket(SSHAgentAddress)
-        case keys([RawPath])
-        case started(OnceTask<SSHAgentAddress>)
+        case keys([RawPath], OnceTask<SSHAgentAddress>)
     }
 
     private var states: [String: State] = [:]
@@ -85,7 +84,7 @@ public actor AgentSockets: SSHAgents {
                     "raw mode must supply exactly one socket path for \"\(source.id)\""
                 )
             }
-            return .keys(source.paths)
+            return .keys(source.paths, OnceTask())
         }
         guard source.paths.count == 1 else {
             let message = sockets.count > 1 ? "only single socket allowed" : "invalid combination of keys and sockets"
@@ -98,11 +97,9 @@ public actor AgentSockets: SSHAgents {
         switch states[id] {
         case nil: return nil
         case .socket(let address): return address
-        case .started(let task): return try await task.value { throw CancellationError() }
-        case .keys(let keys):
-            let task = OnceTask<SSHAgentAddress>()
-            states[id] = .started(task)
+        case .keys(let keys, let task):
             let number = states.keys.sorted().firstIndex(of: id) ?? 0
+            // Nothing tells whose work is done when several ask at once.
             return try await task.value { try await self.start("agent-\(number)", keys, id) }
         }
     }

@@ -55,6 +55,20 @@ struct AgentTests {
         await agents.close()
     }
 
+    @Test func twoThatAskAtOnceGetTheSameAnswer() async throws {
+        // A path that is too long ends the start before any program runs.
+        let long = directory.file(String(repeating: "x", count: 100))
+        for _ in 0..<300 {
+            let source = AgentSource(id: "x", paths: [directory.file("one")])
+            let agents = try AgentSockets([source], directory: long, searchPath: ["/usr/bin"])
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<4 {
+                    group.addTask { await #expect(throws: BuildOpsError.self) { try await agents.agent("x") } }
+                }
+            }
+        }
+    }
+
     /// Process substitution gives pipes, which only this process can read, and only once.
     @Test func keysOfPipes() async throws {
         let key = try filledPipe(try readFile(directory.file("one")))
