@@ -36,12 +36,6 @@ extension CacheMounts {
         _ names: [String],
         _ cancellation: CancellationFlag = CancellationFlag()
     ) throws -> [(name: String, size: Int64)] {
-        try removeStores(names, of: root, cancellation) { directory, remove in
-            guard let held = try lock(directory, shared: false) else { return }
-            try withExtendedLifetime(held) {
-                try remove()
-                try removeFile(lockFile(directory))
-            }
-        }
+        try removeStores(names, of: root, cancellation, lockFile: lockFile)
     }
 }

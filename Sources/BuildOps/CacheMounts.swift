@@ -147,10 +147,7 @@ public struct CacheMounts: Sendable {
 
     /// Nil when somebody else has it.
     func lock(_ directory: RawPath, shared: Bool) throws -> FileLock? {
-        let file = lockFile(directory)
-        guard let lock = try FileLock(trying: file, shared: shared) else { return nil }
-        // Whoever removed the directory may have taken the file away before it was locked here.
-        return try statusIfPresent(at: workingDirectory, file)?.inode == lock.inode ? lock : nil
+        try namedLock(lockFile(directory), shared: shared)
     }
 
     /// Makes the directory as a whole: nobody ever finds it half filled.

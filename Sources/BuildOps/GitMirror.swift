@@ -24,7 +24,7 @@ struct GitMirror: Sendable {
         let isSHA256 = commit.utf8.count == 64
         let name = Digest.sha256("\(isSHA256 ? "sha256" : "sha1") \(remote)").hex
         while true {
-            let lock = try await blocking { try FileLock(trying: directory.appending("\(name).lock")) }
+            let lock = try await blocking { try namedLock(directory.appending("\(name).lock")) }
             if let lock {
                 let path = directory.appending("\(name).git")
                 try await blocking { try UseCount(directory.appending("\(name).lock")).increment() }

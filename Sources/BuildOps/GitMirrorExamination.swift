@@ -27,7 +27,7 @@ public func damagedGitMirrors(
     for name in names {
         let mirror = path.appending(name)
         let lock = try await blocking {
-            try FileLock(trying: path.appending(String(name.description.dropLast(".git".count)) + ".lock"))
+            try namedLock(path.appending(String(name.description.dropLast(".git".count)) + ".lock"))
         }
         guard let lock else { continue }
         do {

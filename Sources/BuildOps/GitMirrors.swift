@@ -47,9 +47,6 @@ public struct GitMirrors: Sendable {
         _ names: [String],
         _ cancellation: CancellationFlag = CancellationFlag()
     ) throws -> [(name: String, size: Int64)] {
-        try removeStores(names, of: root, cancellation) { directory, remove in
-            guard let held = try FileLock(trying: lockFile(directory)) else { return }
-            try withExtendedLifetime(held) { try remove() }
-        }
+        try removeStores(names, of: root, cancellation, lockFile: lockFile)
     }
 }

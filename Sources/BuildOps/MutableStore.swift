@@ -41,26 +41,29 @@ public struct MutableStore: Hashable, Sendable {
     }
 }
 
-/// Removes directories of a store root; returns the names of those that were there, with the bytes that they had on disk.
-///
-/// - Parameter locked: calls its second argument under the lock of the directory, or not at all when somebody has it.
+/// Removes those of the directories of a store root that nobody uses now, each with its lock file; returns their names
+/// with the bytes that they had on disk.
 func removeStores(
     _ names: [String],
     of root: StoreRoot,
     _ cancellation: CancellationFlag,
-    locked: (RawPath, _ remove: () throws -> Void) throws -> Void
+    lockFile: (RawPath) -> RawPath
 ) throws -> [(name: String, size: Int64)] {
     var removed: [(name: String, size: Int64)] = []
     for name in names {
         try cancellation.check()
         let directory = root.path.appending(RawPath(name))
-        try locked(directory) {
-            guard try statusIfPresent(at: workingDirectory, directory) != nil else { return }
-            removed.append((name, try diskUsage(of: directory)))
-            // Away in one step: a kill in the middle of the removal leaves nothing that looks whole.
-            let doomed = root.temporaryPath("removed")
-            try renameFile(directory, to: workingDirectory, doomed)
-            try removeTree(doomed)
+        guard let held = try namedLock(lockFile(directory)) else { continue }
+        try withExtendedLifetime(held) {
+            if try statusIfPresent(at: workingDirectory, directory) != nil {
+                removed.append((name, try diskUsage(of: directory)))
+                // Away in one step: a kill in the middle of the removal leaves nothing that looks whole.
+                let doomed = root.temporaryPath("removed")
+                try renameFile(directory, to: workingDirectory, doomed)
+                try removeTree(doomed)
+            }
+            // With its count: what is made anew was never used.
+            try removeFile(lockFile(directory))
         }
     }
     return removed
