@@ -145,7 +145,13 @@ let package = Package(
         tests("DockerfileFrontend", ["DockerfileFrontend", "DockerfileSyntax", "BuildDefinition", "OCI", "Solver"]),
         tests("DockerfileLint", ["DockerfileLint", "DockerfileSyntax", "OCI"]),
         tests("Exporters", ["Exporters", "OCI", "LinuxSystem", "Archive", "Content", "Snapshots", "GalleyTesting"]),
-        tests("Builder", ["Builder", "Content", "OCI", "LinuxSystem", "GalleyTesting"]),
+        tests(
+            "Builder",
+            [
+                "Builder", "BuildCache", "BuildOps", "Content", "OCI", "LinuxSystem", "Snapshots", "Solver",
+                "GalleyTesting",
+            ]
+        ),
         tests("ProgressUI", ["ProgressUI", "Solver", "OCI"]),
         tests("EndToEnd", ["GalleyTesting", "OCI", "LinuxSystem"]),
         tests(

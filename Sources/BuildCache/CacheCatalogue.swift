@@ -68,15 +68,25 @@ public struct CacheCatalogue: Sendable {
         var rest = ids[...]
         while !rest.isEmpty {
             try database.write { transaction in
-                for id in rest.prefix(500) {
-                    for table in ["cache_keys", "cache_origins"] {
-                        try transaction.execute("DELETE FROM \(table) WHERE record = ?", [.integer(id)])
-                    }
-                    try transaction.execute("DELETE FROM cache_records WHERE id = ?", [.integer(id)])
-                    count += transaction.changes
-                }
+                count += try Self.remove(rest.prefix(500), transaction)
             }
             rest = rest.dropFirst(500)
+        }
+        return count
+    }
+
+    /// Removes records with all that leads to them, together with what else the transaction does.
+    public static func remove(
+        _ ids: some Collection<Int64>,
+        _ transaction: MetadataDatabase.Transaction
+    ) throws -> Int {
+        var count = 0
+        for id in ids {
+            for table in ["cache_keys", "cache_origins"] {
+                try transaction.execute("DELETE FROM \(table) WHERE record = ?", [.integer(id)])
+            }
+            try transaction.execute("DELETE FROM cache_records WHERE id = ?", [.integer(id)])
+            count += transaction.changes
         }
         return count
     }

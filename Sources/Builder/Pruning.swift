@@ -23,8 +23,9 @@ public struct PruneReport: Sendable, Hashable {
 
 /// Removes what was chosen. Blocks.
 ///
-/// First what leads to data, then the data: whoever is killed in between, or comes in between, finds too little and
-/// makes it again, never something that is half there. What another process took into use since the survey stays.
+/// First what leads to data, then the data, or both at once: whoever is killed in between, or comes in between, finds too
+/// little and makes it again, never something that is half there. What another process took into use since the survey
+/// stays, with what leads to it.
 struct Pruning {
     private let store: Store
     private let survey: StoreSurvey
@@ -87,14 +88,28 @@ struct Pruning {
     private mutating func removeLayers(_ ids: [SnapshotID], _ records: [String: UsageRecord]) throws {
         if ids.isEmpty { return }
         let doomed = Set(ids)
-        let results = survey.results.filter { result in
-            Store.layers(of: result.payload)?.contains { doomed.contains($0) } ?? true
+        var results: [SnapshotID: [Int64]] = [:]
+        var damaged: [Int64] = []
+        for result in survey.results {
+            guard let layers = Store.layers(of: result.payload) else {
+                damaged.append(result.id)
+                continue
+            }
+            for layer in layers where doomed.contains(layer) { results[layer, default: []].append(result.id) }
         }
-        report.cacheRecords += try CacheCatalogue(store.database).remove(results.map(\.id))
+        report.cacheRecords += try CacheCatalogue(store.database).remove(damaged)
         for image in survey.unnamed where !image.layers.isDisjoint(with: doomed) {
             _ = try store.images.removeImplicit(image.record, setBefore: survey.horizon)
         }
-        let removed = try store.snapshots.removeUnused(ids, before: survey.horizon, cancellation)
+        var count = 0
+        let removed = try store.snapshots.removeUnused(
+            ids,
+            before: survey.horizon,
+            cancellation
+        ) { layers, transaction in
+            count += try CacheCatalogue.remove(Set(layers.flatMap { results[$0, default: []] }), transaction)
+        }
+        report.cacheRecords += count
         report.layers += removed.count
         let gone = Set(removed)
         // An archive goes with the last of the layers that it carries.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-import Content
+public import Content
 public import LinuxSystem
 public import OCI
 
@@ -78,11 +78,13 @@ extension OverlaySnapshotter {
     /// `StoreRoot.pruneHorizon`), and before any other process that runs now began.
     ///
     /// Others are held up for as long as a few renames take; directories are deleted afterwards.
+    /// - Parameter also: removes what leads to the layers that go, in the transaction with which they go.
     /// - Returns: what was removed.
     public func removeUnused(
         _ ids: [SnapshotID],
         before horizon: Int64,
-        _ cancellation: CancellationFlag = CancellationFlag()
+        _ cancellation: CancellationFlag = CancellationFlag(),
+        also: (_ removed: [SnapshotID], MetadataDatabase.Transaction) throws -> Void = { _, _ in }
     ) throws -> [SnapshotID] {
         var removed: [SnapshotID] = []
         var rest = ids[...]
@@ -90,7 +92,9 @@ extension OverlaySnapshotter {
             var doomed: [RawPath] = []
             removed += try database.write { transaction in
                 let horizon = try min(horizon, root.pruneHorizon())
-                return try take(rest.prefix(Self.batch), unusedSince: horizon, transaction, &doomed)
+                let taken = try take(rest.prefix(Self.batch), unusedSince: horizon, transaction, &doomed)
+                try also(taken, transaction)
+                return taken
             }
             rest = rest.dropFirst(Self.batch)
             for path in doomed {
