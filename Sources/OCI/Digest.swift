@@ -16,9 +16,36 @@ public struct Digest: Hashable, Sendable, Comparable, CustomStringConvertible {
         public var hexLength: Int { self == .sha256 ? 64 : 128 }
     }
 
-    public let algorithm: Algorithm
+    /// Held without an allocation: there are hundreds of thousands of them in memory. Words are big-endian, so that they
+    /// are ordered like the text.
+    private enum Hash: Hashable, Sendable {
+        case sha256(UInt64, UInt64, UInt64, UInt64)
+        case sha512([UInt8])
+    }
+
+    private let hash: Hash
+
+    public var algorithm: Algorithm {
+        switch hash {
+        case .sha256: .sha256
+        case .sha512: .sha512
+        }
+    }
+
     /// Lowercase hex digits, `algorithm.hexLength` of them.
-    public let hex: String
+    public var hex: String {
+        String(unsafeUninitializedCapacity: algorithm.hexLength) { digits in
+            var count = 0
+            withBytes { bytes in
+                for byte in bytes {
+                    digits[count] = Self.digit(byte >> 4)
+                    digits[count + 1] = Self.digit(byte & 15)
+                    count += 2
+                }
+            }
+            return count
+        }
+    }
 
     /// Parses `sha256:<64 hex>` or `sha512:<128 hex>`.
     public init(_ text: some StringProtocol) throws(OCIError) {
@@ -34,27 +61,44 @@ public struct Digest: Hashable, Sendable, Comparable, CustomStringConvertible {
                 "\"\(text)\" is not a digest: \(algorithm) needs \(algorithm.hexLength) lowercase hex digits"
             )
         }
-        self.algorithm = algorithm
-        self.hex = String(hex)
+        let digits = Array(hex.utf8)
+        let bytes = stride(from: 0, to: digits.count, by: 2).map {
+            Self.value(digits[$0]) << 4 | Self.value(digits[$0 + 1])
+        }
+        hash = algorithm == .sha256 ? bytes.withUnsafeBytes { Self.sha256Hash($0) } : .sha512(bytes)
     }
 
     /// The sha256 digest with these 32 bytes.
     public init(sha256Raw bytes: some Collection<UInt8>) {
+        self = Array(bytes).withUnsafeBytes { Digest(sha256Raw: $0) }
+    }
+
+    /// The sha256 digest with these 32 bytes.
+    public init(sha256Raw bytes: UnsafeRawBufferPointer) {
         precondition(bytes.count == 32, "a sha256 has 32 bytes")
-        self.init(sha256Bytes: bytes)
+        hash = Self.sha256Hash(bytes)
     }
 
     /// The hash as bytes.
-    public var bytes: [UInt8] {
-        func nibble(_ byte: UInt8) -> UInt8 { byte < 0x3a ? byte - 0x30 : byte - 0x57 }
-        let digits = Array(hex.utf8)
-        return stride(from: 0, to: digits.count, by: 2).map { nibble(digits[$0]) << 4 | nibble(digits[$0 + 1]) }
+    public var bytes: [UInt8] { withBytes { Array($0) } }
+
+    private static func sha256Hash(_ bytes: UnsafeRawBufferPointer) -> Hash {
+        func word(_ number: Int) -> UInt64 {
+            UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8 * number, as: UInt64.self))
+        }
+        return .sha256(word(0), word(1), word(2), word(3))
     }
 
-    private init(sha256Bytes bytes: some Sequence<UInt8>) {
-        algorithm = .sha256
-        hex = Self.hexString(bytes)
+    private func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+        switch hash {
+        case .sha256(let a, let b, let c, let d):
+            return withUnsafeBytes(of: (a.bigEndian, b.bigEndian, c.bigEndian, d.bigEndian), body)
+        case .sha512(let bytes): return bytes.withUnsafeBytes(body)
+        }
     }
+
+    private static func digit(_ nibble: UInt8) -> UInt8 { nibble < 10 ? 0x30 + nibble : 0x57 + nibble }
+    private static func value(_ digit: UInt8) -> UInt8 { digit < 0x3a ? digit - 0x30 : digit - 0x57 }
 
     /// The sha256 digest of `bytes`.
     public static func sha256(_ bytes: some Sequence<UInt8>) -> Digest {
@@ -72,15 +116,12 @@ public struct Digest: Hashable, Sendable, Comparable, CustomStringConvertible {
     public var short: String { String(hex.prefix(12)) }
 
     public static func < (a: Digest, b: Digest) -> Bool {
-        (a.algorithm.rawValue, a.hex) < (b.algorithm.rawValue, b.hex)
-    }
-
-    static func hexString(_ bytes: some Sequence<UInt8>) -> String {
-        var out = [UInt8]()
-        for byte in bytes {
-            for nibble in [byte >> 4, byte & 15] { out.append(nibble < 10 ? 0x30 + nibble : 0x57 + nibble) }
+        switch (a.hash, b.hash) {
+        case (.sha256(let a, let b, let c, let d), .sha256(let e, let f, let g, let h)): (a, b, c, d) < (e, f, g, h)
+        case (.sha512(let a), .sha512(let b)): a.lexicographicallyPrecedes(b)
+        case (.sha256, .sha512): true
+        case (.sha512, .sha256): false
         }
-        return String(decoding: out, as: UTF8.self)
     }
 
     /// An incremental sha256.
@@ -103,7 +144,7 @@ public struct Digest: Hashable, Sendable, Comparable, CustomStringConvertible {
         public mutating func update(_ text: String) { update(Array(text.utf8)) }
 
         /// The digest of everything hashed so far; more can be hashed afterwards.
-        public func finalize() -> Digest { Digest(sha256Bytes: hash.finalize()) }
+        public func finalize() -> Digest { hash.finalize().withUnsafeBytes { Digest(sha256Raw: $0) } }
     }
 }
 

@@ -87,6 +87,18 @@ import Testing
         #expect(long.algorithm == .sha512)
         #expect(long.bytes == [UInt8](repeating: 15, count: 64))
         #expect(digest < long)
+        #expect(!(long < digest))
+        #expect(long.hex == String(repeating: "0f", count: 64))
+        #expect(MemoryLayout<Digest?>.size <= 40)
+    }
+
+    /// As their texts are.
+    @Test func ordered() throws {
+        let digests = (0..<200).map { Digest.sha256("\($0)") }
+        #expect(digests.sorted().map(\.hex) == digests.map(\.hex).sorted())
+        for digest in digests { #expect(try Digest(digest.description) == digest) }
+        let long = try (0..<20).map { try Digest("sha512:\(digests[$0].hex)\(digests[$0 + 20].hex)") }
+        #expect(long.sorted().map(\.hex) == long.map(\.hex).sorted())
     }
 
     @Test(arguments: [
