@@ -94,7 +94,11 @@ public struct CacheCatalogue: Sendable {
     public func memories() throws -> [Memory] {
         try database.read { transaction in
             var result = try transaction.query(
-                "SELECT path, length(data), updated FROM directory_digests ORDER BY path"
+                """
+                SELECT path, length(path) + (
+                    SELECT ifnull(sum(length(data)), 0) FROM file_digests WHERE directory = directory_digests.id), updated
+                FROM directory_digests ORDER BY path
+                """
             )
             .compactMap { row -> Memory? in
                 guard let path = row.text(0), let size = row.integer(1) else { return nil }

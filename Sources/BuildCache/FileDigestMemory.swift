@@ -5,100 +5,100 @@ public import Content
 import LinuxSystem
 public import OCI
 
-/// What a file looked like when its content was hashed; any difference means that it must be hashed again.
-public struct FileFingerprint: Hashable, Sendable {
-    public var device: UInt64
-    public var inode: UInt64
-    public var size: Int64
-    public var modifiedSeconds: Int64
-    public var modifiedNanoseconds: UInt32
-    public var changedSeconds: Int64
-    public var changedNanoseconds: UInt32
-
-    public init(
-        device: UInt64,
-        inode: UInt64,
-        size: Int64,
-        modifiedSeconds: Int64,
-        modifiedNanoseconds: UInt32,
-        changedSeconds: Int64,
-        changedNanoseconds: UInt32
-    ) {
-        self.device = device
-        self.inode = inode
-        self.size = size
-        self.modifiedSeconds = modifiedSeconds
-        self.modifiedNanoseconds = modifiedNanoseconds
-        self.changedSeconds = changedSeconds
-        self.changedNanoseconds = changedNanoseconds
-    }
-}
-
-/// Digests of the files of directories that were read before: one row a directory, so that a large context is one read.
+/// Digests of the files of directories that were read before, in rows of some thousand files: neither a row for each file,
+/// nor copies of all of them in memory.
 public struct FileDigestMemory: Sendable {
     private let database: MetadataDatabase
+    /// Of a row; of the last one of a directory less.
+    private let filesInRow: Int
 
-    public init(_ database: MetadataDatabase) { self.database = database }
+    public init(_ database: MetadataDatabase) { self.init(database, filesInRow: 4096) }
 
-    /// What is remembered of the files below `directory` (absolute path). Blocks. Damaged data counts as none.
+    init(_ database: MetadataDatabase, filesInRow: Int) {
+        self.database = database
+        self.filesInRow = filesInRow
+    }
+
+    /// What is remembered of the files below `directory` (absolute path). Blocks. A damaged row counts as none.
     ///
-    /// So does what was written in the future: the clock was put back, and a file that is changed now may get the times
-    /// that it had before.
+    /// So does all that was written in the future: the clock was put back, and a file that is changed now may get the
+    /// times that it had before.
     ///
     /// - Parameter now: seconds since 1970; nil asks the clock.
-    public func load(_ directory: String, now: Int64? = nil) throws -> [FileFingerprint: Digest] {
-        let row = try database.read { transaction in
-            try transaction.query("SELECT data, updated FROM directory_digests WHERE path = ?", [.text(directory)])
-                .first
-        }
-        guard let updated = row?.integer(1), updated <= now ?? FileTime.now.seconds else { return [:] }
-        guard let data = row?.blob(0), data.count % Self.entrySize == 0 else { return [:] }
-        var result = [FileFingerprint: Digest](minimumCapacity: data.count / Self.entrySize)
-        data.withUnsafeBytes { raw in
-            for base in stride(from: 0, to: raw.count, by: Self.entrySize) {
-                func number<T: FixedWidthInteger>(_ offset: Int, _ type: T.Type) -> T {
-                    T(littleEndian: raw.loadUnaligned(fromByteOffset: base + offset, as: T.self))
-                }
-                let fingerprint = FileFingerprint(
-                    device: number(0, UInt64.self),
-                    inode: number(8, UInt64.self),
-                    size: number(16, Int64.self),
-                    modifiedSeconds: number(24, Int64.self),
-                    modifiedNanoseconds: number(48, UInt32.self),
-                    changedSeconds: number(32, Int64.self),
-                    changedNanoseconds: number(52, UInt32.self)
-                )
-                result[fingerprint] = Digest(sha256Raw: raw[(base + 56)..<(base + 88)])
+    public func load(_ directory: String, now: Int64? = nil) throws -> FileDigests {
+        try database.read { transaction in
+            var digests = FileDigests()
+            let row = try transaction.query(
+                "SELECT id, updated FROM directory_digests WHERE path = ?",
+                [.text(directory)]
+            ).first
+            guard let id = row?.integer(0), let updated = row?.integer(1), updated <= now ?? FileTime.now.seconds else {
+                return digests
             }
+            let numbers = try transaction.query(
+                "SELECT number FROM file_digests WHERE directory = ? ORDER BY number",
+                [.integer(id)]
+            ).compactMap { $0.integer(0) }
+            digests.reserveCapacity(numbers.count * filesInRow)
+            for number in numbers {
+                let row = try transaction.query(
+                    "SELECT checksum, data FROM file_digests WHERE directory = ? AND number = ?",
+                    [.integer(id), .integer(number)]
+                ).first
+                guard let data = row?.blob(1), row?.integer(0) == Self.checksum(data) else { continue }
+                digests.append(chunk: data)
+            }
+            return digests
         }
-        return result
     }
 
     /// Replaces what is remembered of `directory`. Blocks.
-    public func save(_ directory: String, _ digests: [FileFingerprint: Digest]) throws {
-        var data = [UInt8]()
-        data.reserveCapacity(digests.count * Self.entrySize)
-        func append(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value.littleEndian) { data += $0 } }
-        for (fingerprint, digest) in digests {
-            append(fingerprint.device)
-            append(fingerprint.inode)
-            append(fingerprint.size)
-            append(fingerprint.modifiedSeconds)
-            append(fingerprint.changedSeconds)
-            append(UInt64(0))
-            append(fingerprint.modifiedNanoseconds)
-            append(fingerprint.changedNanoseconds)
-            data += digest.bytes
-        }
+    ///
+    /// - Parameter digests: in ascending order, each fingerprint once; others are forgotten.
+    public func save(_ directory: String, _ digests: some Sequence<FileDigests.Element>) throws {
         try database.write { transaction in
+            try transaction.execute("DELETE FROM directory_digests WHERE path = ?", [.text(directory)])
             try transaction.execute(
-                "INSERT OR REPLACE INTO directory_digests VALUES (?, ?, ?)",
-                [.text(directory), .blob(data), .integer(FileTime.now.seconds)]
+                "INSERT INTO directory_digests (path, updated) VALUES (?, ?)",
+                [.text(directory), .integer(FileTime.now.seconds)]
             )
+            let id = transaction.lastInsertedID
+            let size = filesInRow * FileDigests.entrySize
+            var chunk: [UInt8] = []
+            chunk.reserveCapacity(size)
+            var number: Int64 = 0
+            func write() throws {
+                try transaction.execute(
+                    "INSERT INTO file_digests (directory, number, checksum, data) VALUES (?, ?, ?, ?)",
+                    [.integer(id), .integer(number), .integer(Self.checksum(chunk)), .blob(chunk)]
+                )
+                number += 1
+                chunk.removeAll(keepingCapacity: true)
+            }
+            for element in digests {
+                FileDigests.append(element, to: &chunk)
+                if chunk.count == size { try write() }
+            }
+            if !chunk.isEmpty { try write() }
         }
     }
 
-    private static let entrySize = 88
+    /// Against accidents, not against people: who can write the store can write anything.
+    static func checksum(_ bytes: [UInt8]) -> Int64 {
+        var sum = UInt64(bytes.count)
+        func add(_ word: UInt64) {
+            sum = (sum ^ word) &* 0x9E37_79B9_7F4A_7C15
+            sum ^= sum >> 32
+        }
+        bytes.withUnsafeBytes { raw in
+            let whole = raw.count & ~7
+            for offset in stride(from: 0, to: whole, by: 8) {
+                add(UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
+            }
+            for byte in raw[whole...] { add(UInt64(byte)) }
+        }
+        return Int64(bitPattern: sum)
+    }
 }
 
 /// Digests of what a step selected from a tree that never changes.

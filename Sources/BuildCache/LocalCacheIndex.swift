@@ -187,6 +187,15 @@ public enum BuildCacheSchema {
             ALTER TABLE cache_records ADD COLUMN uses INTEGER NOT NULL DEFAULT 1;
             UPDATE cache_records SET used = created;
             """,
+            // All digests of a directory in one row were copied several times in memory.
+            """
+            DROP TABLE directory_digests;
+            CREATE TABLE directory_digests (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, updated INTEGER NOT NULL);
+            CREATE TABLE file_digests (
+                id INTEGER PRIMARY KEY,
+                directory INTEGER NOT NULL REFERENCES directory_digests(id) ON DELETE CASCADE, number INTEGER NOT NULL,
+                checksum INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (directory, number));
+            """,
         ]
     )
 }

@@ -29,7 +29,7 @@ extension ContextScan {
         } catch {
             throw BuildOpsError(.invalidRequest, ".dockerignore: \(error)")
         }
-        let known = directory.isTransient ? [:] : try environment.fileDigests.load(directory.path.description)
+        let known = directory.isTransient ? FileDigests() : try environment.fileDigests.load(directory.path.description)
         var scanner = ContextScanner(
             name: op.name,
             root: root,
@@ -40,20 +40,8 @@ extension ContextScan {
         )
         let tree = try scanner.scan()
         if directory.isTransient { return tree }
-        let next = digestsToKeep(known, scanner.remembered, sawEverything: op.followPaths.isEmpty)
-        if next != known { try environment.fileDigests.save(directory.path.description, next) }
+        let next = scanner.digestsToKeep(of: tree)
+        if next.isNews { try environment.fileDigests.save(directory.path.description, next) }
         return tree
     }
-}
-
-/// What this build read, and what other builds of the same directory did: as long as that is not mostly of files that are
-/// gone.
-func digestsToKeep(
-    _ known: [FileFingerprint: Digest],
-    _ remembered: [FileFingerprint: Digest],
-    sawEverything: Bool
-) -> [FileFingerprint: Digest] {
-    if sawEverything { return remembered }
-    let all = remembered.merging(known, uniquingKeysWith: { new, _ in new })
-    return all.count <= 10_000 + 4 * remembered.count ? all : remembered
 }

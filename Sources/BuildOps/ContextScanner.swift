@@ -17,27 +17,27 @@ struct ContextScanner {
     private let ignore: IgnoreMatcher
     private var selection: PathSelection
     private var needsEverything = false
-    private let known: [FileFingerprint: Digest]
+    private let sawEverything: Bool
     private let started = FileTime.now
     private let checkCancellation: () throws -> Void
-    /// To be remembered for the next scan.
-    private(set) var remembered: [FileFingerprint: Digest] = [:]
+    private var recall: DigestRecall
     private(set) var hashedFiles = 0
-    private var directories: [RawPath: [ContextEntry]] = [:]
+    private var directories: [RawPath: ContextDirectory] = [:]
 
     init(
         name: String = mainContextName,
         root: SharedFD,
         ignore: IgnoreMatcher,
         followPaths: [String],
-        known: [FileFingerprint: Digest],
+        known: FileDigests,
         checkCancellation: @escaping () throws -> Void = {}
     ) {
         self.name = name
         self.root = root
         self.ignore = ignore
         selection = PathSelection(followPaths)
-        self.known = known
+        sawEverything = followPaths.isEmpty
+        recall = DigestRecall(known)
         self.checkCancellation = checkCancellation
     }
 
@@ -53,22 +53,31 @@ struct ContextScanner {
         return ContextTree(name: name, root: root, directories: directories) { ignore.isIgnored($0.description) }
     }
 
+    /// To be remembered for the next scan.
+    func digestsToKeep(of tree: ContextTree) -> DigestsToKeep<NewDigests> {
+        DigestsToKeep(recall, new: NewDigests(tree), sawEverything: sawEverything)
+    }
+
     /// - Parameter included: a directory above was named whole by a step.
     private mutating func scan(_ directory: CInt, _ path: RawPath, included: Bool) throws {
-        var entries: [ContextEntry] = []
-        for found in try readDirectory(directory).sorted(by: { $0.name < $1.name }) {
+        let names = try readDirectory(directory).map(\.name).sorted()
+        var entries =
+            included
+            ? ContextDirectory(count: names.count, nameBytes: names.reduce(0) { $0 + $1.bytes.count })
+            : ContextDirectory()
+        for name in names {
             try checkCancellation()
-            let child = path.appending(found.name)
+            let child = path.appending(name)
             try checkLength(child)
             let match = included ? PathSelection.Match.whole : selection.match(child)
             guard match != .none else { continue }
             let text = child.description
             let ignored = ignore.isIgnored(text)
-            guard let status = try statusIfPresent(at: directory, found.name) else { continue }
+            guard let status = try statusIfPresent(at: directory, name) else { continue }
             var attributes: Digest?
             if status.kind == .directory {
                 if ignored, ignore.canSkipDirectory(text) { continue }
-                attributes = try scanDirectory(found.name, in: directory, child, included: match == .whole)
+                attributes = try scanDirectory(name, in: directory, child, included: match == .whole)
                 // An ignored directory is there only to hold what an exception brought back.
                 if ignored, directories[child]?.isEmpty ?? true {
                     directories[child] = nil
@@ -81,7 +90,7 @@ struct ContextScanner {
             if isFollowed { needsEverything = true }
             // On the way to what is read there are only directories and symlinks.
             if match == .above, status.kind != .directory, !isFollowed { continue }
-            var entry = try entry(found.name, status, in: directory, child)
+            var entry = try entry(name, status, in: directory, child)
             if let attributes { entry.digest = attributes }
             entries.append(entry)
         }
@@ -120,24 +129,22 @@ struct ContextScanner {
         switch status.kind {
         case .symlink: entry.linkTarget = try readLink(at: directory, name)
         case .regular:
-            entry.digest = try digest(name, status, in: directory, path)
+            (entry.digest, entry.isNew) = try digest(name, status, in: directory, path)
             entry.isSettled = isSettled(status)
         default: break
         }
         return entry
     }
 
+    /// Returns also whether the digest is not remembered yet, and may be.
     private mutating func digest(
         _ name: RawPath,
         _ status: FileStatus,
         in directory: CInt,
         _ path: RawPath
-    ) throws -> Digest {
+    ) throws -> (Digest, isNew: Bool) {
         let fingerprint = FileFingerprint(status)
-        if let digest = known[fingerprint] {
-            remembered[fingerprint] = digest
-            return digest
-        }
+        if let digest = recall.digest(of: fingerprint) { return (digest, isNew: false) }
         do throws(SystemError) {
             // It may be a fifo by now, which must not be waited for.
             let fd = try open(at: directory, name, [.readOnly, .noFollow, .nonBlocking])
@@ -148,8 +155,7 @@ struct ContextScanner {
             hashedFiles += 1
             // Only a file that stood still while it was read, and for long enough before, is remembered.
             let after = FileFingerprint(try LinuxSystem.status(of: fd.raw))
-            if after == fingerprint, isSettled(status) { remembered[fingerprint] = digest }
-            return digest
+            return (digest, isNew: after == fingerprint && isSettled(status))
         } catch {
             throw BuildOpsError(
                 .contextUnreadable,

@@ -13,6 +13,8 @@ public struct ContextEntry: Sendable {
     public var linkTarget: RawPath?
     /// False of a file that was written so shortly before it was read that its times would not tell of a later change.
     public var isSettled = true
+    /// The digest was computed for this tree, and the file stood still for long enough that it can be remembered.
+    var isNew = false
 }
 
 /// A directory of the machine that runs the build, as steps see it: without what the ignore file takes out, without what
@@ -22,7 +24,7 @@ public final class ContextTree: Sendable {
     let name: String
     public let root: SharedFD
     /// Names in byte order, by directory; the root's key is empty.
-    let directories: [RawPath: [ContextEntry]]
+    let directories: [RawPath: ContextDirectory]
     /// Tells why a path is not in the tree.
     let isIgnored: @Sendable (RawPath) -> Bool
     /// Of everything in the tree: paths, kinds, modes, targets, contents, extended attributes, hard links.
@@ -31,7 +33,7 @@ public final class ContextTree: Sendable {
     init(
         name: String,
         root: SharedFD,
-        directories: [RawPath: [ContextEntry]],
+        directories: [RawPath: ContextDirectory],
         isIgnored: @escaping @Sendable (RawPath) -> Bool
     ) {
         self.name = name
@@ -41,7 +43,7 @@ public final class ContextTree: Sendable {
         var hasher = Digest.Hasher()
         var links = HardLinks()
         for path in directories.keys.sorted() {
-            for entry in directories[path] ?? [] {
+            for entry in directories[path] ?? ContextDirectory() {
                 ContentRecord(path.appending(entry.name), entry).hash(into: &hasher)
                 if let first = links.first(of: entry.status) { hasher.update("link \(first)\n") }
             }
@@ -50,13 +52,8 @@ public final class ContextTree: Sendable {
     }
 
     func entry(_ path: RawPath) -> ContextEntry? {
-        guard let name = path.lastComponent, let entries = directories[parentPath(path)] else { return nil }
-        var (low, high) = (0, entries.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if entries[middle].name < name { low = middle + 1 } else { high = middle }
-        }
-        return low < entries.count && entries[low].name == name ? entries[low] : nil
+        guard let name = path.lastComponent, let directory = directories[parentPath(path)] else { return nil }
+        return directory.index(of: name).map { directory[$0] }
     }
 }
 

@@ -89,7 +89,7 @@ struct ContextSource: SourceTree {
     }
 
     func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath] {
-        (context.directories[path] ?? []).map(\.name)
+        context.directories[path]?.map(\.name) ?? []
     }
 
     func digest(_ path: RawPath, _ name: RawPath, in directory: CInt) throws -> Digest {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-import BuildCache
 import Content
 import GalleyTesting
 import LinuxSystem
 import OCI
 import Solver
 import Testing
+
+@testable import BuildCache
 
 struct TextValue: SolverValue, Equatable {
     var text: String
@@ -200,7 +201,7 @@ struct NoClaims: StepClaims {
             changedSeconds: 6,
             changedNanoseconds: 7
         )
-        try FileDigestMemory(database).save("/some/where", [print: .sha256("x")])
+        try FileDigestMemory(database).save("/some/where", [FileDigests.Element(print, .sha256("x"))])
         try SelectionDigestMemory(database).save(.sha256("k"), .sha256("d"))
         let memories = try catalogue.memories()
         #expect(memories.count == 2)
@@ -277,24 +278,82 @@ struct NoClaims: StepClaims {
         )
     }
 
-    @Test func fileDigestsSurvive() throws {
-        let memory = FileDigestMemory(database)
-        #expect(try memory.load("/a") == [:])
-        let digests = Dictionary(uniqueKeysWithValues: (0..<1000).map { (fingerprint($0), Digest.sha256("\($0)")) })
-        try memory.save("/a", digests)
-        try memory.save("/b", [:])
-        #expect(try FileDigestMemory(try Self.open(scratch)).load("/a") == digests)
-        #expect(try memory.load("/b") == [:])
-        try memory.save("/a", [fingerprint(1): .sha256("new")])
-        #expect(try memory.load("/a") == [fingerprint(1): .sha256("new")])
+    private func digests(_ numbers: Range<UInt64>) -> FileDigests {
+        FileDigests(numbers.map { FileDigests.Element(fingerprint($0), .sha256("\($0)")) })
     }
 
-    @Test(arguments: ["x'00'", "x''", "NULL || 'text'", "5"]) func damagedDigestsCountAsNone(data: String) throws {
-        let memory = FileDigestMemory(database)
-        try memory.save("/a", [fingerprint(1): .sha256("1")])
-        try? database.write { try $0.execute("UPDATE directory_digests SET data = \(data)", []) }
+    @Test(arguments: [1, 31, 32, 33, 100] as [UInt64]) func fileDigestsSurvive(count: UInt64) throws {
+        let memory = FileDigestMemory(database, filesInRow: 32)
+        #expect(try memory.load("/a").isEmpty)
+        try memory.save("/a", digests(0..<count))
+        try memory.save("/b", FileDigests())
+        let found = try FileDigestMemory(try Self.open(scratch)).load("/a")
+        #expect(found == digests(0..<count))
+        #expect(Array(found).last == FileDigests.Element(fingerprint(0), .sha256("0")))
+        #expect(try memory.load("/b").isEmpty)
+        #expect(try rows("file_digests") == Int64((count + 31) / 32))
+        try memory.save("/a", digests(1..<2))
+        #expect(try memory.load("/a") == digests(1..<2))
+        #expect(try rows("file_digests") == 1)
+    }
+
+    @Test func findsFileDigests() throws {
+        let digests = FileDigests(digests(0..<100).shuffled() + digests(10..<20))
+        #expect(digests.count == 100)
+        for (index, element) in digests.enumerated() {
+            for near in [-1, 0, index, index + 1, 99, 100] {
+                #expect(digests.index(of: element.fingerprint, near: near) == index)
+            }
+            var other = element.fingerprint
+            other.changedNanoseconds += 1
+            #expect(digests.index(of: other, near: index) == nil)
+            other = element.fingerprint
+            other.device = .max
+            #expect(digests.index(of: other, near: index) == nil)
+        }
+        #expect(FileDigests().index(of: fingerprint(0), near: 0) == nil)
+    }
+
+    /// Of three rows one is damaged, or is sound but not in its place: the others count.
+    @Test(arguments: [
+        "data = x'00'", "data = x''", "data = 5", "data = 'text'", "data = zeroblob(80)", "data = zeroblob(2560)",
+        "data = substr(data, 1, 800)", "data = data || zeroblob(80)", "checksum = checksum + 1", "checksum = 'text'",
+        "data = (SELECT data FROM file_digests WHERE number = 0)", "directory = 99", "number = 77",
+        "(checksum, data) = (SELECT checksum, data FROM file_digests WHERE number = 0)",
+    ])
+    func damagedDigestsCountAsNone(damage: String) throws {
+        let memory = FileDigestMemory(database, filesInRow: 32)
+        try memory.save("/a", digests(0..<96))
+        try database.write {
+            try $0.execute("INSERT INTO directory_digests VALUES (99, '/other', 0)", [])
+            try $0.execute("UPDATE file_digests SET \(damage) WHERE number = 1", [])
+        }
         let found = try memory.load("/a")
-        #expect(found == [:] || data.hasPrefix("NULL"))
+        let whole = Array(digests(0..<96))
+        #expect(found.count == 64)
+        #expect(Array(found) == Array(whole[..<32] + whole[64...]))
+    }
+
+    /// Digests in the former form are forgotten, and the files read once more.
+    @Test func digestsOfTheFormerFormAreForgotten() throws {
+        let path = scratch.file("old.db").description
+        let former = DatabaseSchema(name: "cache", steps: Array(BuildCacheSchema.schema.steps.prefix(3)))
+        try MetadataDatabase(path: path, schemas: [former]).write {
+            try $0.execute("INSERT INTO directory_digests VALUES ('/a', zeroblob(880), 0)", [])
+            try $0.execute("INSERT INTO selection_digests (key, digest) VALUES ('k', 'd')", [])
+        }
+        let database = try MetadataDatabase(path: path, schemas: [BuildCacheSchema.schema, WebMemory.schema])
+        let memory = FileDigestMemory(database)
+        #expect(try memory.load("/a").isEmpty)
+        try memory.save("/a", digests(0..<3))
+        #expect(try memory.load("/a") == digests(0..<3))
+        #expect(try CacheCatalogue(database).memories().count == 2)
+    }
+
+    @Test func digestsOutOfOrderAreForgotten() throws {
+        let memory = FileDigestMemory(database)
+        try memory.save("/a", digests(0..<3).reversed())
+        #expect(try memory.load("/a").isEmpty)
     }
 
     @Test func selectionDigests() throws {

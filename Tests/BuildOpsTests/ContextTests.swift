@@ -129,7 +129,7 @@ import Testing
         }
     }
 
-    private func scanner(_ path: RawPath, _ known: [FileFingerprint: Digest]) throws -> ContextScanner {
+    private func scanner(_ path: RawPath, _ known: FileDigests = FileDigests()) throws -> ContextScanner {
         ContextScanner(
             root: try open(path, [.directory]).shared(),
             ignore: try IgnoreMatcher([]),
@@ -152,47 +152,80 @@ import Testing
 
     @Test func secondScanReadsNothing() throws {
         let kitchen = try TestKitchen()
-        let path = try kitchen.directory("mkdir d; for i in $(seq 50); do echo $i > d/$i; done")
+        let path = try kitchen.directory("mkdir d; for i in $(seq 50); do echo $i > d/$i; done; ln d/50 link")
         try settle(path)
-        var first = try scanner(path, [:])
+        var first = try scanner(path)
         let tree = try first.scan()
-        #expect(first.hashedFiles == 50)
-        #expect(first.remembered.count == 50)
-        var second = try scanner(path, first.remembered)
-        #expect(try second.scan().digest == tree.digest)
+        // Of the two names of one file each was read, as nothing was remembered yet.
+        #expect(first.hashedFiles == 51)
+        let kept = first.digestsToKeep(of: tree)
+        #expect(kept.isNews)
+        let remembered = FileDigests(kept)
+        #expect(remembered.count == 50)
+        // They come in the order in which they are stored.
+        #expect(Array(kept) == Array(remembered))
+        var second = try scanner(path, remembered)
+        let again = try second.scan()
+        #expect(again.digest == tree.digest)
         #expect(second.hashedFiles == 0)
-        #expect(second.remembered == first.remembered)
+        #expect(!second.digestsToKeep(of: again).isNews)
+        #expect(Array(second.digestsToKeep(of: again)) == Array(remembered))
         // Through the store, as builds do.
         let stored = try kitchen.scan(path)
         #expect(stored.digest == tree.digest)
-        #expect(try FileDigestMemory(kitchen.database).load(path.description) == first.remembered)
+        #expect(try FileDigestMemory(kitchen.database).load(path.description) == remembered)
+        #expect(try kitchen.scan(path).directories.values.allSatisfy { $0.allSatisfy { !$0.isNew } })
     }
 
     @Test func equalSizeAndTimeButOtherBytes() throws {
         let kitchen = try TestKitchen()
         let path = try kitchen.directory("echo aaaa > f; touch -d @1000 f")
         try settle(path)
-        var first = try scanner(path, [:])
-        let before = try first.scan().digest
-        #expect(first.remembered.count == 1)
+        var first = try scanner(path)
+        let before = try first.scan()
+        let remembered = FileDigests(first.digestsToKeep(of: before))
+        #expect(remembered.count == 1)
         try kitchen.scratch.shell("cd '\(path)'; echo bbbb > f; touch -d @1000 f")
-        var second = try scanner(path, first.remembered)
-        #expect(try second.scan().digest != before)
+        var second = try scanner(path, remembered)
+        let changed = try second.scan()
+        #expect(changed.digest != before.digest)
         #expect(second.hashedFiles == 1)
         // Another inode with the old one's times.
         try kitchen.scratch.shell("cd '\(path)'; echo cccc > g; touch -d @1000 g; mv g f")
-        var third = try scanner(path, second.remembered)
-        #expect(try third.scan().digest != before)
+        var third = try scanner(path, FileDigests(second.digestsToKeep(of: changed)))
+        #expect(try third.scan().digest != before.digest)
     }
 
     @Test func fileChangedJustNowIsNotRemembered() throws {
         let kitchen = try TestKitchen()
         let path = try kitchen.directory("")
         try replaceFile(path.appending("f"), Array("x".utf8))
-        var scanner = try scanner(path, [:])
-        _ = try scanner.scan()
+        var scanner = try scanner(path)
+        let tree = try scanner.scan()
         #expect(scanner.hashedFiles == 1)
-        #expect(scanner.remembered.isEmpty)
+        #expect(!scanner.digestsToKeep(of: tree).isNews)
+        #expect(Array(scanner.digestsToKeep(of: tree)).isEmpty)
+    }
+
+    /// Builds that read different parts of a directory leave each other's digests alone; one that reads all of it knows
+    /// what is gone.
+    @Test func partsOfADirectoryAreRememberedTogether() throws {
+        let kitchen = try TestKitchen()
+        let path = try kitchen.directory("mkdir a b; for i in $(seq 20); do echo $i > a/$i; echo $i > b/$i; done")
+        let memory = FileDigestMemory(kitchen.database)
+        func remembered() throws -> Int { try memory.load(path.description).count }
+        try settle(path)
+        _ = try kitchen.scan(path, follow: ["a"])
+        #expect(try remembered() == 20)
+        _ = try kitchen.scan(path, follow: ["b"])
+        #expect(try remembered() == 40)
+        try kitchen.scratch.shell("cd '\(path)'; rm a/1 b/1")
+        _ = try kitchen.scan(path, follow: ["a", "b"])
+        #expect(try remembered() == 40)
+        let whole = try kitchen.scan(path)
+        #expect(try remembered() == 38)
+        // Nothing of the parts had to be read again.
+        #expect(whole.directories.values.allSatisfy { $0.allSatisfy { !$0.isNew } })
     }
 
     /// What a change of the context must and must not change.
@@ -286,27 +319,57 @@ import Testing
         #expect(throws: (any Error).self) { try kitchen.scan(path) }
     }
 
-    @Test func memoryOfDigestsIsBounded() {
-        func prints(_ range: Range<UInt64>) -> [FileFingerprint: Digest] {
-            Dictionary(
-                uniqueKeysWithValues: range.map {
-                    (
-                        FileFingerprint(
-                            device: 1,
-                            inode: $0,
-                            size: 0,
-                            modifiedSeconds: 0,
-                            modifiedNanoseconds: 0,
-                            changedSeconds: 0,
-                            changedNanoseconds: 0
-                        ), Digest.sha256("")
-                    )
-                }
-            )
+    private static func digests(_ inodes: some Sequence<UInt64>) -> FileDigests {
+        FileDigests(
+            inodes.map {
+                let fingerprint = FileFingerprint(
+                    device: 1,
+                    inode: $0,
+                    size: 0,
+                    modifiedSeconds: 0,
+                    modifiedNanoseconds: 0,
+                    changedSeconds: 0,
+                    changedNanoseconds: 0
+                )
+                return FileDigests.Element(fingerprint, .sha256("\($0)"))
+            }
+        )
+    }
+
+    struct Memory: Sendable, CustomTestStringConvertible {
+        var known: Range<UInt64>
+        var found: Range<UInt64>
+        var new: Range<UInt64>
+        var sawEverything = false
+        var kept: [Range<UInt64>]
+        var isNews = true
+        var testDescription: String { "\(known), found \(found), new \(new)" }
+    }
+
+    @Test(arguments: [
+        Memory(known: 5..<15, found: 5..<5, new: 0..<5, kept: [0..<15]),
+        Memory(known: 5..<15, found: 7..<8, new: 20..<25, kept: [5..<15, 20..<25]),
+        Memory(known: 5..<15, found: 7..<9, new: 0..<5, sawEverything: true, kept: [0..<5, 7..<9]),
+        Memory(known: 5..<15, found: 5..<15, new: 0..<0, sawEverything: true, kept: [5..<15], isNews: false),
+        Memory(known: 5..<15, found: 5..<14, new: 0..<0, sawEverything: true, kept: [5..<14]),
+        Memory(known: 5..<15, found: 6..<7, new: 0..<0, kept: [5..<15], isNews: false),
+        Memory(known: 0..<0, found: 0..<0, new: 0..<3, kept: [0..<3]),
+        Memory(known: 0..<0, found: 0..<0, new: 0..<0, sawEverything: true, kept: [], isNews: false),
+        // Mostly of files that are gone.
+        Memory(known: 0..<20_000, found: 100..<200, new: 30_000..<30_001, kept: [100..<200, 30_000..<30_001]),
+        Memory(known: 0..<20_000, found: 0..<2500, new: 0..<0, kept: [0..<20_000], isNews: false),
+        Memory(known: 0..<20_000, found: 0..<2499, new: 0..<0, kept: [0..<2499]),
+    ]) func digestsThatAreKept(_ memory: Memory) {
+        let known = Self.digests(memory.known)
+        var recall = DigestRecall(known)
+        for wanted in Self.digests(memory.found).reversed() {
+            #expect(recall.digest(of: wanted.fingerprint) == wanted.digest)
         }
-        #expect(digestsToKeep(prints(0..<10), prints(5..<15), sawEverything: false).count == 15)
-        #expect(digestsToKeep(prints(0..<10), prints(5..<15), sawEverything: true).count == 10)
-        #expect(digestsToKeep(prints(100..<20_000), prints(0..<10), sawEverything: false).count == 10)
+        for wanted in Self.digests(memory.new) { #expect(recall.digest(of: wanted.fingerprint) == nil) }
+        let new = Self.digests(memory.new).flatMap { [$0, $0] }
+        let next = DigestsToKeep(recall, new: new, sawEverything: memory.sawEverything)
+        #expect(next.isNews == memory.isNews)
+        #expect(Array(next) == Array(Self.digests(memory.kept.joined())))
     }
 
     /// Times do not tell of a second write within one tick of a clock; the copy itself does.
@@ -317,11 +380,11 @@ import Testing
     func unsettledFiles(isSettled: Bool) async throws {
         let kitchen = try TestKitchen()
         let tree = try kitchen.scan(try kitchen.directory("echo 1 > f"))
-        let entries = try #require(tree.directories[RawPath("")]).map { entry in
-            var entry = entry
+        var entries = ContextDirectory()
+        for var entry in try #require(tree.directories[RawPath("")]) {
             #expect(!entry.isSettled)
             (entry.digest, entry.isSettled) = (Digest.sha256("what was there when it was scanned"), isSettled)
-            return entry
+            entries.append(entry)
         }
         let scanned = ContextTree(name: "context", root: tree.root, directories: [RawPath(""): entries]) { _ in false }
         let copy = FileAction.copy(FileCopy(input: 0, source: "/f", allowsWildcards: false, destination: "/f"))
