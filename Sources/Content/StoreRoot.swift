@@ -35,9 +35,8 @@ public final class StoreRoot: Sendable {
         }
         do {
             (owner, lock) = try Self.claimOwner(path.appending("tmp"))
-            let file = path.appending("tmp").appending(owner).appendingSuffix(".lock")
-            started = try status(at: workingDirectory, file).modified.sinceEpoch
             temporary = path.appending("tmp").appending(owner)
+            started = try status(at: workingDirectory, temporary.appendingSuffix(".lock")).modified.sinceEpoch
             try makeDirectory(temporary, mode: 0o700)
         } catch let error as SystemError {
             throw Self.unusable(path, error)
@@ -49,8 +48,13 @@ public final class StoreRoot: Sendable {
 
     /// Removes this process's unfinished work and its place in the root. Nothing may use the root afterwards.
     public func close() {
-        try? removeTree(temporary)
-        try? removeFile(path.appending("tmp").appending(owner).appendingSuffix(".lock"))
+        // What cannot be removed keeps its lock file: by that the next one finds it.
+        guard (try? removeTree(temporary)) != nil else { return }
+        try? removeFile(lockFile(owner))
+    }
+
+    private func lockFile(_ owner: RawPath) -> RawPath {
+        path.appending("tmp").appending(owner).appendingSuffix(".lock")
     }
 
     /// A path in this process's directory that nobody else uses. Nothing is made.
@@ -148,15 +152,33 @@ public final class StoreRoot: Sendable {
         }
         for entry in entries {
             let name = entry.name.description
-            guard name.hasSuffix(".lock"), name != "\(owner).lock" else { continue }
-            guard case .free(let held)? = try? Self.look(at: tmp.appending(entry.name), alone: true) else { continue }
-            withExtendedLifetime(held) {
-                // A tree that cannot be removed (files of subordinate users) keeps its lock file, for a later try.
-                let tree = tmp.appending(String(name.dropLast(5)))
-                guard (try? removeTree(tree)) != nil else { return }
-                try? removeFile(tmp.appending(entry.name))
+            if name.hasSuffix(".lock") {
+                guard name != "\(owner).lock" else { continue }
+                guard case .free(let held)? = try? Self.look(at: tmp.appending(entry.name), alone: true) else {
+                    continue
+                }
+                withExtendedLifetime(held) { removeDeadOwner(RawPath(String(name.dropLast(5)))) }
+            } else if name.hasPrefix("owner-"), entry.name != owner {
+                try? removeUnlockedOwner(entry.name)
             }
         }
+    }
+
+    /// The caller has its lock. A tree that cannot be removed (files of subordinate users) keeps its lock file, for a
+    /// later try.
+    private func removeDeadOwner(_ name: RawPath) {
+        guard (try? removeTree(path.appending("tmp").appending(name))) != nil else { return }
+        try? removeFile(lockFile(name))
+    }
+
+    /// Removes a tree that has no lock file. An owner makes its lock before its tree and removes it after that, so such
+    /// a tree was made after its owner's end: by a program that it had started, and that died a moment later.
+    private func removeUnlockedOwner(_ name: RawPath) throws {
+        guard try statusIfPresent(at: workingDirectory, lockFile(name)) == nil,
+            try statusIfPresent(at: workingDirectory, path.appending("tmp").appending(name)) != nil,
+            let held = try FileLock(trying: lockFile(name))
+        else { return }
+        withExtendedLifetime(held) { removeDeadOwner(name) }
     }
 }
 

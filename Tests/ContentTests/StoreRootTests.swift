@@ -2,6 +2,7 @@
 // Copyright the Galley authors
 
 import GalleyTesting
+import Glibc
 import LinuxSystem
 import Testing
 
@@ -34,6 +35,26 @@ struct StoreRootTests {
         #expect(try !names("store/tmp").contains { $0.hasPrefix("owner-dead") })
         #expect(try statusIfPresent(at: workingDirectory, work) != nil)
         withExtendedLifetime((alive, other)) {}
+    }
+
+    /// A program that a killed process had started makes directories again until it dies itself.
+    @Test func aTreeWithoutItsLockIsADeadOnes() throws {
+        let alive = try StoreRoot(scratch.file("store"))
+        try scratch.shell("mkdir -p store/tmp/owner-dead/container-1/state store/tmp/other")
+        let other = try StoreRoot(scratch.file("store"))
+        let owners = [alive, other].compactMap { $0.temporary.lastComponent?.description }
+        #expect(try names("store/tmp") == Set(owners + owners.map { $0 + ".lock" } + ["other"]))
+        withExtendedLifetime((alive, other)) {}
+    }
+
+    @Test(.enabled(if: geteuid() == 0)) func whatCannotBeRemovedKeepsItsLock() throws {
+        let root = try StoreRoot(scratch.file("store"))
+        let name = try #require(root.temporary.lastComponent?.description)
+        try scratch.shell("mkdir store/tmp/\(name)/busy; mount -t tmpfs none store/tmp/\(name)/busy")
+        root.close()
+        let left = try names("store/tmp")
+        try scratch.shell("umount store/tmp/\(name)/busy")
+        #expect(left == [name, "\(name).lock"])
     }
 
     @Test func theHorizonLiesBeforeAllThatLives() throws {

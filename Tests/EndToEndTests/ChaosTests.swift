@@ -299,7 +299,13 @@ private struct Chaos {
     mutating func requireWorking() async throws {
         let result = try await store.galley("images", "-q")
         guard result.succeeded else { throw Wrong("\(result)") }
-        guard try store.leftovers().isEmpty else { throw Wrong("left: \(try store.leftovers())") }
+        try await requireNothingLeft()
+    }
+
+    private func requireNothingLeft() async throws {
+        guard try !store.leftovers().isEmpty else { return }
+        let list = try await runProgram("/usr/bin/find", [store.root.appending("tmp").description, "-ls"])
+        throw Wrong("left: \(list.output)")
     }
 
     /// Every image that comes out, and every file of it, is what a clean store makes.
@@ -324,7 +330,7 @@ private struct Chaos {
         try await eventually("all processes of containers end") { try containerProcesses(marker) == 0 }
         let mounts = try String(decoding: readFile(RawPath("/proc/self/mountinfo"), limit: 1 << 24), as: UTF8.self)
         guard !mounts.contains(store.directory.path.description) else { throw Wrong("mounted: \(mounts)") }
-        guard try store.leftovers().isEmpty else { throw Wrong("left: \(try store.leftovers())") }
+        try await requireNothingLeft()
         // An image that went out and comes back is the same one.
         let other = try GalleyStore()
         for recipe in recipes {
