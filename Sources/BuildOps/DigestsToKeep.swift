@@ -67,6 +67,8 @@ struct DigestsToKeep<New: RandomAccessCollection<FileDigests.Element>>: Sequence
             nextKnown += 1
             return known
         }
+        // What was read just now is what holds.
+        if known?.fingerprint == read.fingerprint { nextKnown += 1 }
         while nextNew < new.endIndex, new[nextNew].fingerprint == read.fingerprint { new.formIndex(after: &nextNew) }
         return read
     }
