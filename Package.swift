@@ -152,7 +152,7 @@ let package = Package(
                 "GalleyTesting",
             ]
         ),
-        tests("ProgressUI", ["ProgressUI", "Solver", "OCI"]),
+        tests("ProgressUI", ["ProgressUI", "LinuxSystem", "Solver", "OCI"]),
         tests("EndToEnd", ["GalleyTesting", "OCI", "LinuxSystem"]),
         tests(
             "galley",

@@ -2,6 +2,7 @@
 // Copyright the Galley authors
 
 import Glibc
+import LinuxSystem
 import Solver
 
 /// Runs a renderer on a thread of its own: whoever sends events waits neither for drawing nor for the terminal.
@@ -28,25 +29,24 @@ final class ThreadedDisplay<Renderer: EventRenderer>: ProgressDisplay {
 
     deinit { end(.cancelled) }
 
-    var failedSteps: [FailedStep] { monitor.withLock { $0.renderer.failedSteps } }
+    var failedSteps: [FailedStep] { monitor.withLock(waking: .none) { $0.renderer.failedSteps } }
 
     func send(_ event: SolverEvent) {
-        let wake = monitor.withLock { state in
+        let wake = monitor.withLock(waking: .none) { state in
             guard state.ending == nil, state.renderer.receive(event), !state.isUrgent else { return false }
             state.isUrgent = true
             return true
         }
-        if wake { monitor.signal() }
+        if wake { monitor.wake(.all) }
     }
 
     func finish(_ ending: BuildEnding) {
         end(ending)
-        monitor.wait { $0.isDone ? 0 : nil }
+        monitor.wait(until: { $0.isDone ? 0 : nil })
     }
 
     private func end(_ ending: BuildEnding) {
         monitor.withLock { if $0.ending == nil { $0.ending = ending } }
-        monitor.signal()
     }
 }
 
@@ -67,12 +67,12 @@ private struct DisplayLoop<Renderer: EventRenderer>: Sendable {
         var isOver = false
         var last = monotonicNanoseconds() - Self.tick
         while !isOver {
-            monitor.wait { state in
+            monitor.wait(until: { state in
                 state.ending != nil ? 0 : last + (state.isUrgent ? Self.pause : Self.tick)
-            }
+            })
             last = monotonicNanoseconds()
             let size = size()
-            let bytes = monitor.withLock { state in
+            let bytes = monitor.withLock(waking: .none) { state in
                 state.isUrgent = false
                 isOver = state.ending != nil
                 return state.renderer.render(now: clock(), size: size, ending: state.ending)
@@ -81,7 +81,6 @@ private struct DisplayLoop<Renderer: EventRenderer>: Sendable {
         }
         if output.isTerminal { HiddenCursor.clear() }
         monitor.withLock { $0.isDone = true }
-        monitor.signal()
     }
 }
 
@@ -89,9 +88,9 @@ private struct DisplayLoop<Renderer: EventRenderer>: Sendable {
 final class QuietDisplay: ProgressDisplay {
     private let state = Monitor(DisplayState())
 
-    var failedSteps: [FailedStep] { state.withLock { $0.failedSteps } }
+    var failedSteps: [FailedStep] { state.withLock(waking: .none) { $0.failedSteps } }
 
-    func send(_ event: SolverEvent) { state.withLock { $0.apply(event) } }
+    func send(_ event: SolverEvent) { state.withLock(waking: .none) { $0.apply(event) } }
 
     func finish(_ ending: BuildEnding) {}
 }

@@ -2,6 +2,7 @@
 // Copyright the Galley authors
 
 import Glibc
+import LinuxSystem
 import OCI
 import Solver
 import Synchronization
@@ -154,9 +155,8 @@ private final class Gate: Sendable {
 
     func open() {
         state.withLock { $0 = true }
-        state.signal()
     }
-    func wait() { state.wait { $0 ? 0 : nil } }
+    func wait() { state.wait(until: { $0 ? 0 : nil }) }
 }
 
 /// Reads a descriptor on a thread until nobody can write to it any more.
@@ -179,12 +179,11 @@ private final class Reader: Sendable {
                 state.withLock { $0.bytes += buffer[..<count] }
             }
             state.withLock { $0.isDone = true }
-            state.signal()
         }
     }
 
     func finish() -> [UInt8] {
-        state.wait { $0.isDone ? 0 : nil }
+        state.wait(until: { $0.isDone ? 0 : nil })
         return state.withLock { $0.bytes }
     }
 }
@@ -195,10 +194,9 @@ private func inThreads(_ count: Int, _ run: @escaping @Sendable (Int) -> Void) {
         spawn {
             run(index)
             left.withLock { $0 -= 1 }
-            left.signal()
         }
     }
-    left.wait { $0 == 0 ? 0 : nil }
+    left.wait(until: { $0 == 0 ? 0 : nil })
 }
 
 private func spawn(_ run: @escaping @Sendable () -> Void) { startDisplayThread(run) }
