@@ -208,9 +208,12 @@ public func setTimes(at directory: CInt, _ path: RawPath, _ time: FileTime) thro
 }
 
 public func setTimes(of fd: CInt, _ time: FileTime) throws(SystemError) {
-    var times = [timespec(tv_sec: Int(time.seconds), tv_nsec: Int(time.nanoseconds))]
-    times.append(times[0])
-    guard futimens(fd, times) == 0 else { throw .last("utimens") }
+    let time = timespec(tv_sec: Int(time.seconds), tv_nsec: Int(time.nanoseconds))
+    let result = withUnsafeTemporaryAllocation(of: timespec.self, capacity: 2) { times in
+        times.initialize(repeating: time)
+        return futimens(fd, times.baseAddress)
+    }
+    guard result == 0 else { throw .last("utimens") }
 }
 
 /// Flushes the file system that `fd` lies on.

@@ -26,9 +26,12 @@ public struct RawPath: Hashable, Sendable, Comparable, CustomStringConvertible, 
     /// `self/name`; no slash is added to an empty path or after one.
     public func appending(_ name: RawPath) -> RawPath {
         if bytes.isEmpty { return name }
-        var joined = bytes
-        if joined.last != UInt8(ascii: "/") { joined.append(UInt8(ascii: "/")) }
-        return RawPath(bytes: joined + name.bytes)
+        var joined = RawPath(bytes: [])
+        joined.bytes.reserveCapacity(bytes.count + 1 + name.bytes.count)
+        joined.bytes += bytes
+        if joined.bytes.last != UInt8(ascii: "/") { joined.bytes.append(UInt8(ascii: "/")) }
+        joined.bytes += name.bytes
+        return joined
     }
 
     public func appending(_ name: String) -> RawPath { appending(RawPath(name)) }
@@ -36,11 +39,11 @@ public struct RawPath: Hashable, Sendable, Comparable, CustomStringConvertible, 
     /// Calls `body` with the NUL-terminated path. A path with a NUL inside is refused by the kernel as too short;
     /// callers that take names from outside check `containsNUL`.
     public func withCString<R, E: Error>(_ body: (UnsafePointer<CChar>) throws(E) -> R) throws(E) -> R {
-        var terminated = bytes
-        terminated.append(0)
         var result: Result<R, E>?
-        terminated.withUnsafeBytes { raw in
-            guard let base = raw.assumingMemoryBound(to: CChar.self).baseAddress else { return }
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: bytes.count + 1) { terminated in
+            guard let base = terminated.baseAddress else { return }
+            bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(terminated).copyMemory(from: $0) }
+            terminated[bytes.count] = 0
             do throws(E) { result = .success(try body(base)) } catch { result = .failure(error) }
         }
         guard let result else { preconditionFailure("a NUL-terminated buffer has a base address") }

@@ -49,6 +49,8 @@ int galley_pipe(int ends[2]);
 int galley_memory_file(const char *title);
 ssize_t galley_readlink(int directory, const char *path, void *buffer, size_t size);
 int galley_set_times(int directory, const char *path, int64_t seconds, uint32_t nanoseconds, int flags);
+// Processors that this process may run on.
+int galley_processor_count(void);
 int galley_window_size(int fd, uint16_t *columns, uint16_t *rows);
 
 // Mounts. `lower` directories are descriptors, topmost first.
