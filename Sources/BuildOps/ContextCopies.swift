@@ -64,8 +64,7 @@ func fill(
         to: target,
         owner: nil,
         permissions: nil,
-        checkCancellation: cancellation.check,
-        progress: { _ in }
+        checkCancellation: cancellation.check
     )
     let name = path.lastComponent ?? RawPath("")
     let isDirectory = status.kind == .directory

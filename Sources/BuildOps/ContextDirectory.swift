@@ -60,6 +60,12 @@ struct ContextDirectory: RandomAccessCollection, Sendable {
         )
     }
 
+    /// What was read of a file that was appended without its digest.
+    mutating func setDigest(_ index: Int, _ digest: Digest, isNew: Bool) {
+        records[index].digest = digest
+        records[index].isNew = isNew
+    }
+
     func index(of name: RawPath) -> Int? {
         var (low, high) = (0, count)
         while low < high {

@@ -40,15 +40,15 @@ public final class ContextTree: Sendable {
         self.root = root
         self.directories = directories
         self.isIgnored = isIgnored
-        var hasher = Digest.Hasher()
+        var hash = ContentHash()
         var links = HardLinks()
         for path in directories.keys.sorted() {
             for entry in directories[path] ?? ContextDirectory() {
-                ContentRecord(path.appending(entry.name), entry).hash(into: &hasher)
-                if let first = links.first(of: entry.status) { hasher.update("link \(first)\n") }
+                hash.add(ContentRecord(path.appending(entry.name), entry))
+                if let first = links.first(of: entry.status) { hash.addLink(to: first) }
             }
         }
-        digest = hasher.finalize()
+        digest = hash.finalize()
     }
 
     func entry(_ path: RawPath) -> ContextEntry? {
@@ -89,15 +89,83 @@ struct ContentRecord {
         self.target = target
         self.digest = digest
     }
+}
 
-    func hash(into hasher: inout Digest.Hasher) {
-        var text = "\(path.bytes.count):"
+/// Hashes records one after the other. Each begins with its own kind and tells the length of what follows, so that no two
+/// lists give the same bytes.
+struct ContentHash {
+    private var hasher = Digest.Hasher()
+    private var bytes: [UInt8] = []
+
+    private static let portion = 16 << 10
+
+    init() { bytes.reserveCapacity(Self.portion + 8192) }
+
+    mutating func add(_ record: ContentRecord) {
+        bytes.append(UInt8(ascii: "f"))
+        append(record.path.bytes)
+        bytes.append(record.kind.code)
         // A symlink's own mode is never asked for by anything.
-        let mode = kind == .symlink ? 0 : permissions
-        text += "\(kind) \(String(mode, radix: 8)) \(uid) \(gid) \(device.0) \(device.1) "
-        text += "\(target?.bytes.count ?? -1) \(digest?.hex ?? "-")\n"
-        hasher.update(path.bytes)
-        hasher.update(text)
-        if let target { hasher.update(target.bytes) }
+        append(record.kind == .symlink ? 0 : record.permissions)
+        append(record.uid)
+        append(record.gid)
+        append(record.device.0)
+        append(record.device.1)
+        if let target = record.target { append(target.bytes) } else { append(UInt32.max) }
+        if let digest = record.digest {
+            bytes.append(UInt8(ascii: "d"))
+            append(digest.bytes)
+        } else {
+            bytes.append(UInt8(ascii: "-"))
+        }
+        flush(Self.portion)
+    }
+
+    /// The record before this is another name of the file that the record of this number is about.
+    mutating func addLink(to number: Int) {
+        bytes.append(UInt8(ascii: "l"))
+        append(UInt32(truncatingIfNeeded: number))
+        append(UInt32(truncatingIfNeeded: number >> 32))
+    }
+
+    /// Text that begins in no way a record does.
+    mutating func add(title: StaticString, _ text: [UInt8]) {
+        bytes.append(UInt8(ascii: "t"))
+        title.withUTF8Buffer { append(Array($0)) }
+        append(text)
+        flush(Self.portion)
+    }
+
+    mutating func finalize() -> Digest {
+        flush(0)
+        return hasher.finalize()
+    }
+
+    private mutating func flush(_ limit: Int) {
+        guard bytes.count > limit else { return }
+        hasher.update(bytes)
+        bytes.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func append(_ number: UInt32) { withUnsafeBytes(of: number.littleEndian) { bytes += $0 } }
+
+    private mutating func append(_ text: [UInt8]) {
+        append(UInt32(truncatingIfNeeded: text.count))
+        bytes += text
+    }
+}
+
+extension FileKind {
+    /// Stands for the kind in what is hashed and kept: never changed.
+    fileprivate var code: UInt8 {
+        switch self {
+        case .regular: 0
+        case .directory: 1
+        case .symlink: 2
+        case .characterDevice: 3
+        case .blockDevice: 4
+        case .fifo: 5
+        case .socket: 6
+        }
     }
 }

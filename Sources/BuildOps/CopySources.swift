@@ -128,8 +128,14 @@ extension SourceTree {
 
 /// Bounds how deep a tree is: reading one takes stack and a descriptor for each level.
 func checkLength(_ path: RawPath) throws {
+    try checkLength(path, in: RawPath(""))
+}
+
+/// Of a name in a directory.
+func checkLength(_ name: RawPath, in directory: RawPath) throws {
     // The kernel's PATH_MAX.
-    guard path.bytes.count < 4096 else {
+    guard directory.bytes.count + 1 + name.bytes.count <= 4096 else {
+        let path = directory.appending(name)
         throw BuildOpsError(.invalidRequest, "the path \"\(RawPath(bytes: path.bytes.prefix(200)))…\" is too long")
     }
 }

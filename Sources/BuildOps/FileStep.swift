@@ -43,8 +43,8 @@ struct FileStep {
     func mountDigest(_ copy: FileCopy, _ input: StepValue) async throws -> Digest? {
         guard let content = try await selectionDigest(copy, input) else { return nil }
         return try await remembered("mount", copy, input) { source, _ in
-            var hasher = Digest.Hasher()
-            hasher.update(content.hex)
+            var hash = ContentHash()
+            hash.add(title: "content", content.bytes)
             for item in try source.sources(of: copy) where item.status.kind == .directory {
                 let directory = try openInRoot(source.root, item.path, [.directory], resolve: [.inRoot, .noSymlinks])
                 let attributes = try attributesDigest(of: directory.raw)
@@ -54,9 +54,9 @@ struct FileStep {
                     // Of the context's root nothing is shown: `fill` gives it a mode of its own.
                     if item.path.isEmpty { (record.permissions, record.digest) = (0o755, nil) }
                 }
-                record.hash(into: &hasher)
+                hash.add(record)
             }
-            return hasher.finalize()
+            return hash.finalize()
         }
     }
 
@@ -94,8 +94,8 @@ struct FileStep {
         encoder.append("wildcards", copy.allowsWildcards)
         encoder.append("parents", copy.parentsPivot)
         encoder.append("exclude", copy.excludePatterns)
-        // Digests that were remembered without it do not know which files are one.
-        encoder.append("links", true)
+        // Of what is hashed: digests of other forms are not compared with these.
+        encoder.append("form", 3)
         return Digest.sha256(encoder.bytes)
     }
 
@@ -187,8 +187,7 @@ struct FileStep {
             to: target,
             owner: owner,
             permissions: copy.permissions,
-            checkCancellation: cancellation.check,
-            progress: { _ in }
+            checkCancellation: cancellation.check
         )
         let written = try checkedPath(copy.destination)
         let endsInSlash =

@@ -12,7 +12,7 @@ final class LayerTarget {
     var layer: CInt { layerRoot.raw }
     /// Root of the merged layers below.
     var base: CInt { baseRoot.raw }
-    private let layerRoot: SharedFD
+    let layerRoot: SharedFD
     private let baseRoot: SharedFD
     /// Directories of the layer and the times they get at the end.
     private var directoryTimes: [RawPath: FileTime] = [:]

@@ -17,7 +17,7 @@ extension SourceTree {
 private struct SelectionHash<Source: SourceTree> {
     let source: Source
     let checkCancellation: () throws -> Void
-    private var hasher = Digest.Hasher()
+    private var hash = ContentHash()
     private var links = HardLinks()
     /// Directories that count as soon as something below them does.
     private var waiting: [ContentRecord] = []
@@ -27,21 +27,20 @@ private struct SelectionHash<Source: SourceTree> {
         self.checkCancellation = checkCancellation
     }
 
-    func finalize() -> Digest { hasher.finalize() }
+    mutating func finalize() -> Digest { hash.finalize() }
 
     mutating func add(_ item: CopySource) throws {
-        hasher.update("source \(item.name.bytes.count):")
-        hasher.update(item.name.bytes)
+        hash.add(title: "source", item.name.bytes)
         if item.status.kind == .directory {
             let fd = try openInRoot(source.root, item.path, [.directory], resolve: [.inRoot, .noSymlinks])
             // Only what it holds is copied, so nothing of the directory itself counts.
-            hasher.update("directory\n")
+            hash.add(title: "directory", [])
             try addContent(item.path, fd.raw, RawPath(""), item.filter)
         } else {
             let parent = parentPath(item.path)
             let fd = try openInRoot(source.root, parent, [.directory], resolve: [.inRoot, .noSymlinks])
             let name = item.path.lastComponent ?? item.path
-            try addEntry(item.path, name, RawPath("."), item.status, in: fd.raw)
+            try addEntry(item.path, name, RawPath("."), item.status, nil, in: fd.raw)
         }
     }
 
@@ -52,21 +51,23 @@ private struct SelectionHash<Source: SourceTree> {
         _ shown: RawPath,
         _ filter: CopyFilter?
     ) throws {
-        for name in try source.names(path, directory) {
+        let entries = try source.entries(path, directory)
+        for index in 0..<entries.count {
             try checkCancellation()
-            let child = path.appending(name)
-            try checkLength(child)
-            let childShown = shown.appending(name)
+            let entry = entries[index]
+            try checkLength(entry.name, in: path)
+            let childShown = shown.appending(entry.name)
             let verdict = filter?.verdict(childShown) ?? .copied
             if verdict == .leftOut { continue }
-            guard let status = try source.status(child) else { continue }
+            let child = path.appending(entry.name)
+            guard let status = try entry.context?.status ?? source.status(child) else { continue }
             if verdict == .passedThrough, status.kind != .directory { continue }
             guard status.kind == .directory else {
                 flushWaiting()
-                try addEntry(child, name, childShown, status, in: directory)
+                try addEntry(child, entry.name, childShown, status, entry.context, in: directory)
                 continue
             }
-            let fd = try open(at: directory, name, [.directory, .noFollow])
+            let fd = try open(at: directory, entry.name, [.directory, .noFollow])
             let record = ContentRecord(childShown, status, target: nil, digest: try attributesDigest(of: fd.raw))
             let waitingBefore = waiting.count
             waiting.append(record)
@@ -82,18 +83,21 @@ private struct SelectionHash<Source: SourceTree> {
     }
 
     /// Of no directory. A socket is never copied, and counts for nothing.
+    ///
+    /// - Parameter known: what the source tells of it, if it has that at hand.
     private mutating func addEntry(
         _ path: RawPath,
         _ name: RawPath,
         _ shown: RawPath,
         _ status: FileStatus,
+        _ known: ContextEntry?,
         in directory: CInt
     ) throws {
         if status.kind == .socket { return }
-        let target = status.kind == .symlink ? try source.linkTarget(path) : nil
-        let digest = status.kind == .regular ? try source.digest(path, name, in: directory) : nil
+        let target = status.kind == .symlink ? try known?.linkTarget ?? source.linkTarget(path) : nil
+        let digest = status.kind == .regular ? try known?.digest ?? source.digest(path, name, in: directory) : nil
         add(ContentRecord(shown, status, target: target, digest: digest))
-        if let first = links.first(of: status) { hasher.update("link \(first)\n") }
+        if let first = links.first(of: status) { hash.addLink(to: first) }
     }
 
     private mutating func add(_ record: ContentRecord) {
@@ -102,6 +106,6 @@ private struct SelectionHash<Source: SourceTree> {
             record.uid = 0
             record.gid = 0
         }
-        record.hash(into: &hasher)
+        hash.add(record)
     }
 }

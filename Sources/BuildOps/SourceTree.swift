@@ -16,12 +16,14 @@ protocol SourceTree: Sendable {
     func linkTarget(_ path: RawPath) throws -> RawPath
     /// Names in byte order; `directory` is open.
     func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath]
+    /// What a copy finds in the open `directory`, names in byte order.
+    func entries(_ path: RawPath, _ directory: CInt) throws -> SourceDirectory
     /// Digest of a regular file's bytes and attributes.
     func digest(_ path: RawPath, _ name: RawPath, in directory: CInt) throws -> Digest
     /// Whether what lies at `path` now is what `digest` and the step's key were made of.
     func isUnchanged(_ path: RawPath, _ status: FileStatus) -> Bool
-    /// The digest that a copy of the file at `path` must have; nil when `isUnchanged` is proof enough.
-    func requiredDigest(_ path: RawPath) -> Digest?
+    /// What a copy of the file at `path` is compared with; nil for a tree that never changes.
+    func scannedFile(_ path: RawPath) -> ScannedFile?
     /// What to say when there is nothing at `path`.
     func missing(_ path: String) -> BuildOpsError
 }
@@ -41,10 +43,14 @@ struct StageSource: SourceTree {
     func linkTarget(_ path: RawPath) throws -> RawPath { try readLink(at: root, path) }
 
     func isUnchanged(_ path: RawPath, _ status: FileStatus) -> Bool { true }
-    func requiredDigest(_ path: RawPath) -> Digest? { nil }
+    func scannedFile(_ path: RawPath) -> ScannedFile? { nil }
 
     func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath] {
         try readDirectory(directory).map(\.name).sorted()
+    }
+
+    func entries(_ path: RawPath, _ directory: CInt) throws -> SourceDirectory {
+        .listed(try readDirectory(directory).sorted { $0.name < $1.name })
     }
 
     func digest(_ path: RawPath, _ name: RawPath, in directory: CInt) throws -> Digest {
@@ -78,18 +84,22 @@ struct ContextSource: SourceTree {
     }
 
     func isUnchanged(_ path: RawPath, _ status: FileStatus) -> Bool {
-        guard let seen = context.entry(path)?.status else { return false }
+        guard let entry = context.entry(path) else { return false }
         // A directory's times and size change with names that no step reads.
-        if seen.kind == .directory { return status.kind == .directory && status.permissions == seen.permissions }
-        return seen.kind == status.kind && FileFingerprint(seen) == FileFingerprint(status)
+        if entry.status.kind == .directory {
+            return status.kind == .directory && status.permissions == entry.status.permissions
+        }
+        return ScannedFile(entry).isUnchanged(status)
     }
 
-    func requiredDigest(_ path: RawPath) -> Digest? {
-        context.entry(path).flatMap { $0.isSettled ? nil : $0.digest }
-    }
+    func scannedFile(_ path: RawPath) -> ScannedFile? { context.entry(path).map { ScannedFile($0) } }
 
     func names(_ path: RawPath, _ directory: CInt) throws -> [RawPath] {
         context.directories[path]?.map(\.name) ?? []
+    }
+
+    func entries(_ path: RawPath, _ directory: CInt) throws -> SourceDirectory {
+        .scanned(context.directories[path] ?? ContextDirectory())
     }
 
     func digest(_ path: RawPath, _ name: RawPath, in directory: CInt) throws -> Digest {
@@ -113,6 +123,57 @@ struct ContextSource: SourceTree {
                 ? "paths are relative to the context directory given on the command line, not to the Dockerfile"
                 : "paths are relative to the directory that --build-context \(context.name)= names"
         )
+    }
+}
+
+/// What a scan of the context saw of a file, and a copy of it must find again.
+struct ScannedFile: Sendable {
+    private let status: FileStatus
+    /// The digest that the copy must have; nil when the status is proof enough.
+    let requiredDigest: Digest?
+
+    init(_ entry: ContextEntry) {
+        status = entry.status
+        requiredDigest = entry.isSettled ? nil : entry.digest
+    }
+
+    func isUnchanged(_ status: FileStatus) -> Bool {
+        status.kind == self.status.kind && FileFingerprint(status) == FileFingerprint(self.status)
+    }
+}
+
+/// The content of a directory that is copied. Entries are made when they are asked for: there may be very many.
+enum SourceDirectory: Sendable {
+    case scanned(ContextDirectory)
+    case listed([DirectoryEntry])
+
+    struct Entry {
+        var name: RawPath
+        /// Nil when only `stat` tells.
+        var kind: FileKind?
+        /// What the scan of a context saw.
+        var context: ContextEntry?
+
+        var scanned: ScannedFile? { context.map { ScannedFile($0) } }
+        /// Bytes, as far as known.
+        var size: Int64 { context?.status.size ?? 0 }
+    }
+
+    var count: Int {
+        switch self {
+        case .scanned(let entries): entries.count
+        case .listed(let entries): entries.count
+        }
+    }
+
+    subscript(index: Int) -> Entry {
+        switch self {
+        case .scanned(let entries):
+            let entry = entries[index]
+            return Entry(name: entry.name, kind: entry.status.kind, context: entry)
+        case .listed(let entries):
+            return Entry(name: entries[index].name, kind: entries[index].kind, context: nil)
+        }
     }
 }
 

@@ -6,54 +6,53 @@ import Glibc
 import LinuxSystem
 import OCI
 
-/// Copies files and trees from a source straight into a layer.
+/// Copies files and trees from a source straight into a layer: makes the directories, and lets a ``FileCopier`` fill them.
 final class TreeCopier {
     private let source: any SourceTree
     private let target: LayerTarget
-    private let owner: (uid: UInt32, gid: UInt32)?
+    private let files: FileCopier
     private let permissions: FilePermissions?
-    private let progress: (Int64) -> Void
-    private let checkCancellation: () throws -> Void
-    /// Where each file with several names was copied to.
-    private var links: [LinkKey: RawPath] = [:]
-    /// The same by place, for a copy that something else replaces.
-    private var linkPlaces: [RawPath: LinkKey] = [:]
-    /// The first file that differed from what the scan saw: the result must not be remembered under the scan's digest.
-    private(set) var changedSource: RawPath?
-
-    private struct LinkKey: Hashable {
-        var device: UInt64
-        var inode: UInt64
-    }
+    private let checkCancellation: @Sendable () throws -> Void
 
     init(
         from source: any SourceTree,
         to target: LayerTarget,
         owner: (uid: UInt32, gid: UInt32)?,
         permissions: FilePermissions?,
-        checkCancellation: @escaping () throws -> Void,
-        progress: @escaping (Int64) -> Void
+        checkCancellation: @escaping @Sendable () throws -> Void
     ) {
         self.source = source
         self.target = target
-        self.owner = owner
         self.permissions = permissions
         self.checkCancellation = checkCancellation
-        self.progress = progress
+        files = FileCopier(
+            layer: target.layerRoot,
+            owner: owner,
+            keepsOwners: source.keepsOwners,
+            permissions: permissions,
+            checkCancellation: checkCancellation
+        )
     }
+
+    /// A file that differed from what the scan saw: the result must not be remembered under the scan's digest.
+    var changedSource: RawPath? { files.changedSource }
 
     /// Copies a directory's content into the directory `destination` (made when it does not exist), or a file to
     /// `destination`.
     func copy(_ item: CopySource, to destination: RawPath) throws {
         let parent = parentPath(destination)
-        try target.ensureDirectory(parent, owner: owner, permissions: permissions.forNewDirectory)
+        try target.ensureDirectory(parent, owner: files.owner, permissions: permissions.forNewDirectory)
         if item.status.kind == .directory {
             // As in BuildKit a directory that is made here has nothing of the source's own metadata, and one that was there
             // keeps its own: only the content is copied.
-            try target.ensureDirectory(destination, owner: owner, permissions: permissions.forNewDirectory)
-            let from = try openInRoot(source.root, item.path, [.directory], resolve: [.inRoot, .noSymlinks])
-            let to = DestinationDirectory(destination, try openLayer(destination).shared())
-            try copyContent(item.path, from.raw, to, RawPath(""), item.filter)
+            try target.ensureDirectory(destination, owner: files.owner, permissions: permissions.forNewDirectory)
+            let from = try openInRoot(source.root, item.path, [.directory], resolve: [.inRoot, .noSymlinks]).shared()
+            let to = DestinationDirectory(destination, try openLayer(destination))
+            try JobGroup.run { group in
+                let queue = CopyQueue(files, group, checkCancellation)
+                try copyContent(item.path, from, to, RawPath(""), item.filter, queue)
+                try queue.flush()
+            }
         } else {
             let from = try openInRoot(
                 source.root,
@@ -62,20 +61,20 @@ final class TreeCopier {
                 resolve: [.inRoot, .noSymlinks]
             )
             let to = try openLayer(parent)
-            try copyEntry(
-                item.path,
-                item.path.lastComponent ?? item.path,
-                item.status,
-                in: from.raw,
-                destination,
-                destination.lastComponent ?? destination,
-                to.raw
+            let place = FileCopier.Place(
+                from: from.raw,
+                directory: parentPath(item.path),
+                name: item.path.lastComponent ?? item.path,
+                to: to.raw,
+                newDirectory: parent,
+                newName: destination.lastComponent ?? destination
             )
+            try copyEntry(place, source.scannedFile(item.path), isFresh: false)
         }
     }
 
-    private func openLayer(_ path: RawPath) throws -> OwnedFD {
-        try openInRoot(target.layer, path, [.directory], resolve: [.inRoot, .noSymlinks])
+    private func openLayer(_ path: RawPath) throws -> SharedFD {
+        try openInRoot(target.layer, path, [.directory], resolve: [.inRoot, .noSymlinks]).shared()
     }
 
     private func parentOrDot(_ path: RawPath) -> RawPath {
@@ -83,39 +82,77 @@ final class TreeCopier {
         return parent.isEmpty ? RawPath(".") : parent
     }
 
+    // MARK: Directories
+
     /// - Parameter shown: the path from the directory that the copy names, which its filter is about.
     private func copyContent(
         _ path: RawPath,
-        _ from: CInt,
+        _ from: SharedFD,
         _ destination: DestinationDirectory,
         _ shown: RawPath,
-        _ filter: CopyFilter?
+        _ filter: CopyFilter?,
+        _ queue: CopyQueue
     ) throws {
-        for name in try source.names(path, from) {
+        let entries = try source.entries(path, from.raw)
+        for index in 0..<entries.count {
             try checkCancellation()
-            let child = path.appending(name)
-            try checkLength(child)
-            let childShown = filter == nil ? shown : shown.appending(name)
+            let entry = entries[index]
+            try checkLength(entry.name, in: path)
+            let childShown = filter == nil ? shown : shown.appending(entry.name)
             let verdict = filter?.verdict(childShown) ?? .copied
             if verdict == .leftOut { continue }
-            guard let status = try statusIfPresent(at: from, name) else {
-                noteChange(child)
+            guard let kind = try entry.kind ?? statusIfPresent(at: from.raw, entry.name)?.kind else {
+                files.noteChange(path.appending(entry.name))
                 continue
             }
-            let place = destination.path.appending(name)
-            if status.kind == .directory {
-                let made = try open(at: from, name, [.directory, .noFollow]).shared()
-                let directory = DestinationDirectory(place) { [self] in
-                    try makeCopy(child, status, made.raw, name, in: destination, isPassedThrough: verdict != .copied)
-                }
-                if verdict == .copied { _ = try directory.descriptor() }
-                try copyContent(child, made.raw, directory, childShown, filter)
-                if verdict == .copied { try copyMetadata(status, from: made.raw, to: directory.descriptor(), place) }
+            if kind == .directory {
+                try copyDirectory(entry.name, in: path, from, destination, childShown, filter, verdict, queue)
             } else if verdict == .copied {
-                let to = try destination.descriptor()
-                try copyEntry(child, name, status, in: from, place, name, to, isFresh: destination.isFresh)
+                let place = FileCopier.Place(
+                    from: from.raw,
+                    directory: path,
+                    name: entry.name,
+                    to: try destination.descriptor().raw,
+                    newDirectory: destination.path,
+                    newName: entry.name
+                )
+                guard kind == .regular else {
+                    try copyEntry(place, entry.scanned, isFresh: destination.isFresh)
+                    continue
+                }
+                if !destination.isFresh { try makeRoom(place) }
+                let part = CopyQueue.Directory(entries, path, from, destination.path, try destination.descriptor())
+                try queue.add(index, entry.size, of: part)
             }
         }
+    }
+
+    private func copyDirectory(
+        _ name: RawPath,
+        in path: RawPath,
+        _ from: SharedFD,
+        _ destination: DestinationDirectory,
+        _ shown: RawPath,
+        _ filter: CopyFilter?,
+        _ verdict: CopyFilter.Verdict,
+        _ queue: CopyQueue
+    ) throws {
+        let child = path.appending(name)
+        let made: SharedFD
+        do throws(SystemError) {
+            made = try open(at: from.raw, name, [.directory, .noFollow]).shared()
+        } catch {
+            guard error.isNotFound || error.errno == ELOOP else { throw error }
+            return files.noteChange(child)
+        }
+        let status = try status(of: made.raw)
+        let place = destination.path.appending(name)
+        let directory = DestinationDirectory(place) { [self] in
+            try makeCopy(child, status, made.raw, name, in: destination, isPassedThrough: verdict != .copied)
+        }
+        if verdict == .copied { _ = try directory.descriptor() }
+        try copyContent(child, made, directory, shown, filter, queue)
+        if verdict == .copied { try copyMetadata(status, from: made.raw, to: directory.descriptor().raw, place) }
     }
 
     /// Makes the copy of a directory, or takes over what is there. One that is there only for what it holds gets its
@@ -128,59 +165,59 @@ final class TreeCopier {
         in parent: DestinationDirectory,
         isPassedThrough: Bool
     ) throws -> (SharedFD, isFresh: Bool) {
-        if !source.isUnchanged(path, status) { noteChange(path) }
+        if !source.isUnchanged(path, status) { files.noteChange(path) }
         let to = try parent.descriptor()
         let place = parent.path.appending(name)
         let isNew = try target.makeOrTakeOver(place)
-        let made = try open(at: to, name, [.directory, .noFollow]).shared()
+        let made = try open(at: to.raw, name, [.directory, .noFollow]).shared()
         guard isPassedThrough else { return (made, isNew) }
         if isNew {
             try copyMetadata(status, from: from, to: made.raw, place)
         } else {
-            try LinuxSystem.setPermissions(of: made.raw, status.permissions)
+            try setPermissions(of: made.raw, status.permissions)
         }
         return (made, isNew)
     }
 
-    /// Copies what is no directory.
+    private func copyMetadata(_ status: FileStatus, from: CInt, to: CInt, _ path: RawPath) throws {
+        let (uid, gid) = files.ownership(status)
+        try setOwner(of: to, uid: uid, gid: gid)
+        try setPermissions(of: to, permissions.of(status))
+        try copyExtendedAttributes(from: from, to: to)
+        target.setTime(path, status.modified)
+    }
+
+    // MARK: Files
+
+    /// Copies what is no directory, here and now.
     ///
     /// - Parameter isFresh: nothing can be in the way.
-    private func copyEntry(
-        _ path: RawPath,
-        _ name: RawPath,
-        _ status: FileStatus,
-        in from: CInt,
-        _ destination: RawPath,
-        _ newName: RawPath,
-        _ to: CInt,
-        isFresh: Bool = false
-    ) throws {
-        if !source.isUnchanged(path, status) { noteChange(path) }
-        if status.kind == .socket { return }
-        if !isFresh { try makeRoom(destination, newName, to) }
-        if status.links > 1, let first = links[LinkKey(device: status.device, inode: status.inode)] {
-            try makeHardLink(from: target.layer, first, to: to, newName)
-            return
+    private func copyEntry(_ place: FileCopier.Place, _ scanned: ScannedFile?, isFresh: Bool) throws {
+        guard let status = try statusIfPresent(at: place.from, place.name), status.kind != .directory else {
+            return files.noteChange(place.path)
         }
+        if let scanned, !scanned.isUnchanged(status) { files.noteChange(place.path) }
+        if status.kind == .socket { return }
+        if !isFresh { try makeRoom(place) }
         switch status.kind {
         case .regular:
-            try copyFile(path, name, status, in: from, newName, to)
+            try files.copy(place, scanned)
         case .symlink:
-            try makeSymlink(at: to, newName, target: try readLink(at: from, name))
-            try restore(status, newName, to, setsPermissions: false)
+            try files.copyOrLink(status, place) {
+                try makeSymlink(at: place.to, place.newName, target: try readLink(at: place.from, place.name))
+                try restore(status, place, setsPermissions: false)
+            }
         default:
-            try makeSpecial(status, destination, newName, to)
-            try restore(status, newName, to, setsPermissions: true)
-        }
-        if status.links > 1 {
-            let key = LinkKey(device: status.device, inode: status.inode)
-            links[key] = destination
-            linkPlaces[destination] = key
+            try files.copyOrLink(status, place) {
+                try makeSpecial(status, place.destination, place.newName, place.to)
+                try restore(status, place, setsPermissions: true)
+            }
         }
     }
 
     /// Removes a file of this layer that is in the way; a directory there, in the layer or below, is an error.
-    private func makeRoom(_ destination: RawPath, _ name: RawPath, _ to: CInt) throws {
+    private func makeRoom(_ place: FileCopier.Place) throws {
+        let destination = place.destination
         guard let there = try target.status(destination) else { return }
         guard there.kind != .directory else {
             throw BuildOpsError(
@@ -189,73 +226,9 @@ final class TreeCopier {
                 nextStep: "end the destination with a slash to copy into the directory"
             )
         }
-        guard try statusIfPresent(at: to, name) != nil else { return }
-        try removeFile(at: to, name)
-        if let key = linkPlaces.removeValue(forKey: destination) { links[key] = nil }
-    }
-
-    private func copyFile(
-        _ path: RawPath,
-        _ name: RawPath,
-        _ status: FileStatus,
-        in from: CInt,
-        _ newName: RawPath,
-        _ to: CInt
-    ) throws {
-        let input = try open(at: from, name, [.readOnly, .noFollow, .nonBlocking])
-        let output = try open(at: to, newName, [.writeOnly, .create, .exclusive], mode: 0o600)
-        let isWhole = try copyBytes(input.raw, output.raw, status)
-        if try !isWhole || !source.isUnchanged(path, LinuxSystem.status(of: input.raw)) { noteChange(path) }
-        let (uid, gid) = ownership(status)
-        try setOwner(of: output.raw, uid: uid, gid: gid)
-        try setPermissions(of: output.raw, permissions.of(status))
-        try copyExtendedAttributes(from: input.raw, to: output.raw)
-        if let digest = source.requiredDigest(path), try contentDigest(at: to, newName) != digest { noteChange(path) }
-        try setTimes(of: output.raw, status.modified)
-    }
-
-    private func contentDigest(at directory: CInt, _ name: RawPath) throws -> Digest {
-        let copy = try open(at: directory, name, [.readOnly, .noFollow])
-        return try BuildOps.contentDigest(of: copy.raw)
-    }
-
-    /// False when there were more or fewer bytes than there should be.
-    private func copyBytes(_ input: CInt, _ output: CInt, _ status: FileStatus) throws -> Bool {
-        if status.blocks * 512 < status.size, status.size > 1 << 16 {
-            try copySparse(input, output, status.size)
-            return true
-        }
-        var copied: Int64 = 0
-        // More than that shows when the file's times are looked at again; of what has no size, nobody knows.
-        while copied < status.size || status.size == 0 {
-            let count = try copyRange(from: input, to: output, 8 << 20)
-            if count == 0 { break }
-            copied += Int64(count)
-            progress(Int64(count))
-            try checkCancellation()
-        }
-        return copied == status.size
-    }
-
-    private func noteChange(_ path: RawPath) {
-        if changedSource == nil { changedSource = path }
-    }
-
-    /// Copies only what is not a hole, and makes the file as long as it was.
-    private func copySparse(_ input: CInt, _ output: CInt, _ size: Int64) throws {
-        for range in try dataRanges(input, size: size) {
-            try seek(input, to: range.lowerBound)
-            try seek(output, to: range.lowerBound)
-            var left = Int(range.upperBound - range.lowerBound)
-            while left > 0 {
-                let count = try copyRange(from: input, to: output, min(left, 8 << 20))
-                if count == 0 { break }
-                left -= count
-                progress(Int64(count))
-                try checkCancellation()
-            }
-        }
-        try setSize(output, size)
+        guard try statusIfPresent(at: place.to, place.newName) != nil else { return }
+        try removeFile(at: place.to, place.newName)
+        files.forgetLink(destination)
     }
 
     private func makeSpecial(_ status: FileStatus, _ destination: RawPath, _ name: RawPath, _ to: CInt) throws {
@@ -286,24 +259,11 @@ final class TreeCopier {
         }
     }
 
-    private func ownership(_ status: FileStatus) -> (UInt32, UInt32) {
-        if let owner { return owner }
-        return source.keepsOwners ? (status.uid, status.gid) : (0, 0)
-    }
-
-    private func restore(_ status: FileStatus, _ name: RawPath, _ to: CInt, setsPermissions: Bool) throws {
-        let (uid, gid) = ownership(status)
-        try setOwner(at: to, name, uid: uid, gid: gid)
-        if setsPermissions { try LinuxSystem.setPermissions(at: to, name, permissions.of(status)) }
-        try LinuxSystem.setTimes(at: to, name, status.modified)
-    }
-
-    private func copyMetadata(_ status: FileStatus, from: CInt, to: CInt, _ path: RawPath) throws {
-        let (uid, gid) = ownership(status)
-        try setOwner(of: to, uid: uid, gid: gid)
-        try LinuxSystem.setPermissions(of: to, permissions.of(status))
-        try copyExtendedAttributes(from: from, to: to)
-        target.setTime(path, status.modified)
+    private func restore(_ status: FileStatus, _ place: FileCopier.Place, setsPermissions: Bool) throws {
+        let (uid, gid) = files.ownership(status)
+        try setOwner(at: place.to, place.newName, uid: uid, gid: gid)
+        if setsPermissions { try LinuxSystem.setPermissions(at: place.to, place.newName, permissions.of(status)) }
+        try setTimes(at: place.to, place.newName, status.modified)
     }
 }
 
@@ -326,12 +286,12 @@ private final class DestinationDirectory {
         self.make = make
     }
 
-    func descriptor() throws -> CInt {
-        if let made { return made.raw }
+    func descriptor() throws -> SharedFD {
+        if let made { return made }
         let (made, isFresh) = try make()
         self.made = made
         self.isFresh = isFresh
-        return made.raw
+        return made
     }
 }
 
