@@ -64,7 +64,11 @@ extension Engine {
                 layers = try await solve(plan, contexts.environment, events)
             }
             inquiry.stop()
+            // Beside the outputs, so that little is left for the end.
+            async let flushed: Void = flush()
             var result = try await export(plan, layers, outputs, request.targets, events)
+            await flushed
+            try await settle()
             result.reproduced = reproduced
             result.warnings = plan.warnings
             await answers
@@ -76,6 +80,20 @@ extension Engine {
             await inquiry.record(succeeded: false)
             throw error
         }
+    }
+
+    // MARK: Durability
+
+    /// Begins to bring new layers to the disk. What goes wrong shows in `settle`.
+    private func flush() async {
+        let snapshots = store.snapshots
+        try? await blocking { try snapshots.flush() }
+    }
+
+    /// Returns when all that was made is on disk and can be reported as done.
+    func settle() async throws {
+        let snapshots = store.snapshots
+        try await blocking { try snapshots.settle() }
     }
 
     // MARK: Lowering

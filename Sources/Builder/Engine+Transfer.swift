@@ -97,6 +97,7 @@ extension Engine {
                 transfers: { steps.transfer(vertex, $0, total: $1) }
             )
         }
+        try await settle()
         return loaded.flatMap { image in
             image.names.isEmpty ? [image.config.description] : image.names.map(\.familiar)
         }

@@ -119,6 +119,7 @@ extension StoreExamination {
             switch condition {
             case .sound: continue
             case .missing: problem = "its directory is gone"
+            case .incomplete: problem = "the machine went down before all of it was on disk"
             case .altered(let text):
                 problem = text
                 wasAltered = true

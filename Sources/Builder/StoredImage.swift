@@ -244,12 +244,14 @@ extension Engine {
         let layers = try await image.snapshots()
         let store = store
         // The name comes last: whoever sees it has all of the image.
-        return try await blocking { [self] in
+        let summary = try await blocking { [self] in
             var record = found
             record.size = try layers.reduce(0) { try $0 + (store.snapshots.size(of: $1) ?? 0) }
             record.isImplicit = reference.tag == nil
             try store.images.set(record)
-            return try summary(record)
+            return try self.summary(record)
         }
+        try await settle()
+        return summary
     }
 }

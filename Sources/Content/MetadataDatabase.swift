@@ -77,6 +77,13 @@ public final class MetadataDatabase: Sendable {
         }
     }
 
+    /// As `write`, and returns when it is on disk, with all that was written before.
+    public func writeDurably<R>(_ body: (Transaction) throws -> R) throws -> R {
+        try translating { try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous=FULL") } }
+        defer { try? queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous=NORMAL") } }
+        return try write(body)
+    }
+
     /// Runs `body` on one consistent state of the tables.
     public func read<R>(_ body: (Transaction) throws -> R) throws -> R {
         try translating {

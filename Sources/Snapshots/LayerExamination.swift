@@ -20,6 +20,8 @@ public enum LayerCondition: Hashable, Sendable {
     /// Nothing speaks against it.
     case sound
     case missing
+    /// The machine went down before all of it was on disk. Nothing that is on disk was made of it.
+    case incomplete
     /// It was changed after it was published; the text says what was seen.
     case altered(String)
 }
@@ -45,6 +47,7 @@ extension OverlaySnapshotter {
         guard root.kind == .directory else { return .altered("it is no directory") }
         guard let text = layer.mark else { return .sound }
         guard let mark = LayerMark(text) else { return .altered("what is remembered of it is damaged") }
+        if mark.mayBeIncomplete(machineStart) { return .incomplete }
         guard mark.fits(root) else { return .altered("its root directory was changed") }
         guard mark.isOriginal(root) else { return .sound }
         let path = try firstChange(below: layerDirectory(layer.id), since: mark.published, checkCancellation)

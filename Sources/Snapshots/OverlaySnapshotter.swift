@@ -52,7 +52,15 @@ public final class OverlaySnapshotter: Snapshotter {
     let database: MetadataDatabase
     public let flavour: OverlayFlavour
     /// What this process did.
-    let counted = Monitor((used: Set<SnapshotID>(), made: 0))
+    let counted = Monitor(Counted())
+
+    struct Counted: Sendable {
+        var used: Set<SnapshotID> = []
+        var made = 0
+        /// Layers that this process made or uses and that may not be on disk.
+        var unsettled: Set<SnapshotID> = []
+    }
+
     /// False makes every mount go through mount(2), as kernels before 6.5 need.
     private let usesDetachedMounts: Bool
 
@@ -230,7 +238,7 @@ public final class OverlaySnapshotter: Snapshotter {
                 try removeTree(directory)
                 try makeDirectory(directory, mode: 0o700)
                 try renameFile(pending.directoryPath, to: workingDirectory, directory.appending("fs"))
-                let mark = LayerMark(try status(of: pending.directory.raw))
+                let mark = LayerMark(try status(of: pending.directory.raw), unsettledSince: machineStart)
                 try transaction.execute(
                     "UPDATE snapshots SET root = ? WHERE id = ?",
                     [.text(mark.description), .integer(id.rawValue)]
@@ -241,6 +249,7 @@ public final class OverlaySnapshotter: Snapshotter {
             counted.withLock { counted in
                 counted.used.insert(id)
                 counted.made += 1
+                counted.unsettled.insert(id)
             }
             return id
         } catch let error as SystemError where error.isDiskFull {
@@ -266,13 +275,18 @@ public final class OverlaySnapshotter: Snapshotter {
                     [.list(layers)]
                 )
                 guard rows.count == Set(layers).count else { return false }
+                var unsettled: [SnapshotID] = []
                 for row in rows {
                     guard let id = row.integer(0).map(SnapshotID.init), try isPresent(id, row.text(1)) else {
                         return false
                     }
+                    if let mark = row.text(1).flatMap(LayerMark.init), !mark.isSettled { unsettled.append(id) }
                 }
                 // A build goes over the same layers many times: that is one use.
-                fresh = counted.withLock { counted in layers.filter { counted.used.insert($0).inserted } }
+                fresh = counted.withLock { counted in
+                    counted.unsettled.formUnion(unsettled)
+                    return layers.filter { counted.used.insert($0).inserted }
+                }
                 try transaction.execute(
                     """
                     UPDATE snapshots SET used = ?1, uses = uses + (id IN (SELECT value FROM json_each(?3)))
@@ -289,14 +303,15 @@ public final class OverlaySnapshotter: Snapshotter {
         }
     }
 
-    /// Whether the layer's directory is there and its root looks as it did when it was published.
+    /// Whether the layer's directory is there, all of it, and its root looks as it did when it was published.
     ///
     /// - Parameter mark: what the store remembers of it; nil of layers of older versions.
     func isPresent(_ id: SnapshotID, _ mark: String?) throws -> Bool {
         guard let status = try statusIfPresent(at: workingDirectory, path(of: id)) else { return false }
         guard status.kind == .directory else { return false }
         guard let mark else { return true }
-        return LayerMark(mark)?.fits(status) ?? false
+        guard let mark = LayerMark(mark) else { return false }
+        return mark.fits(status) && !mark.mayBeIncomplete(machineStart)
     }
 }
 
