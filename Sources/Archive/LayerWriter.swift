@@ -51,8 +51,9 @@ public final class LayerWriter: ChangeSink {
     }
 
     private let options: Options
-    private let plain = RunningDigest()
-    private let packed: RunningDigest
+    private let plain = BackgroundDigest()
+    /// Nil for what is not compressed, which is hashed once.
+    private let packed: RunningDigest?
     private let compressor: any StreamFilter
     private var tar: TarWriter
     private var skipsEntry = false
@@ -62,18 +63,16 @@ public final class LayerWriter: ChangeSink {
     public init(_ options: Options = Options(), sink: @escaping ByteSink) throws {
         self.options = options
         let plain = plain
-        // What is not compressed is hashed once.
-        let packed = options.compression == .none ? plain : RunningDigest()
+        let packed = options.compression == .none ? nil : RunningDigest()
         self.packed = packed
-        let isPlain = options.compression == .none
         let output: ByteSink = { bytes in
-            if !isPlain { packed.hasher.update(bytes) }
+            packed?.hasher.update(bytes)
             try sink(bytes)
         }
         let compressor = try Self.compressor(options, sink: output)
         self.compressor = compressor
         tar = TarWriter { bytes in
-            plain.hasher.update(bytes)
+            plain.update(bytes)
             try compressor.write(bytes)
         }
     }
@@ -141,15 +140,12 @@ public final class LayerWriter: ChangeSink {
     public func finish() throws -> WrittenLayer {
         try tar.finish()
         try compressor.finish()
+        let diffID = DiffID(plain.finalize())
         let descriptor = Descriptor(
             mediaType: .layer(options.compression, docker: options.dockerMediaType),
-            digest: packed.hasher.finalize(),
-            size: packed.hasher.count
+            digest: packed?.hasher.finalize() ?? diffID.digest,
+            size: packed?.hasher.count ?? plain.count
         )
-        return WrittenLayer(
-            diffID: DiffID(plain.hasher.finalize()),
-            descriptor: descriptor,
-            uncompressedSize: plain.hasher.count
-        )
+        return WrittenLayer(diffID: diffID, descriptor: descriptor, uncompressedSize: plain.count)
     }
 }

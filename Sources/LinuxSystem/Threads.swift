@@ -41,7 +41,7 @@ final class SingleUseThread: Sendable {
 }
 
 /// Starts a thread that is never joined; false when the system has none left.
-func startThread(_ run: @escaping @Sendable () -> Void) -> Bool {
+public func startThread(_ run: @escaping @Sendable () -> Void) -> Bool {
     final class Body {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
