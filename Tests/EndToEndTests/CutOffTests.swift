@@ -72,6 +72,8 @@ import Testing
     }
 
     /// A mode, an owner, a link or an attribute that a command makes anew is as much a change as a byte.
+    ///
+    /// Each case makes a content of its own: of equal layers made at the same time, any may serve the others.
     @Test(
         "the wave goes on where the command made something else",
         arguments: ["chmod 600 /f", "chown 7 /f", "ln -sf other /l", "mkdir /new", "rm /gone", "mv /a /b"]
@@ -82,7 +84,7 @@ import Testing
             """
             FROM alpine:latest
             RUN touch /gone
-            RUN --mount=type=bind,source=script,target=/s echo x > /f; ln -s f /l; mkdir /a; . /s
+            RUN --mount=type=bind,source=script,target=/s echo '\(change)' > /f; ln -s f /l; mkdir /a; . /s
             RUN date +%s%N > /after
             """
         )
