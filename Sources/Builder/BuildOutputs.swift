@@ -73,6 +73,9 @@ struct BuildOutputs: Sendable {
         all = specs
     }
 
+    /// Those that something is made for.
+    var written: [ExportSpec] { all.filter { $0.kind != .cacheOnly } }
+
     /// - Throws: `BuilderError` for an output that cannot hold an image for several platforms.
     func check(platforms: [Platform]) throws {
         guard platforms.count > 1, all.contains(where: { $0.kind == .docker }) else { return }
@@ -110,7 +113,7 @@ extension BuildRequest {
         }
         for text in outputs where !text.contains("{target}") {
             let spec = try ExportSpec(parsing: text)
-            if spec.kind == .image, spec.names.isEmpty { continue }
+            if spec.kind == .cacheOnly || spec.kind == .image && spec.names.isEmpty { continue }
             let part = spec.kind == .image ? "name, like name=app-{target}" : "destination, like dest=out/{target}"
             throw BuilderError(
                 .invalidRequest,

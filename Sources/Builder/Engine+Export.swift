@@ -44,7 +44,7 @@ extension Engine {
     ) async throws -> BuildResult {
         var result = BuildResult(imageID: nil, manifest: nil, names: [], metadata: .object([:]), warnings: [])
         var assembled: [OutputTimes: [AssembledImage]] = [:]
-        for spec in outputs.all {
+        for spec in outputs.written {
             let times = OutputTimes(spec, plan.builds)
             if spec.rewritesTimestamps, times.epochs.contains(nil) {
                 events.sink.send(.warning(nil, .noEpochToRewriteTo))
@@ -132,7 +132,7 @@ extension BuildOutputs {
         var result: [OutputTimes] = []
         for spec in all {
             var times = OutputTimes(spec, builds)
-            if spec.kind == .tar || spec.kind == .local {
+            if [.tar, .local, .cacheOnly].contains(spec.kind) {
                 // Here the epoch is every file's time.
                 times.rewritesLayers = true
                 times.isOfImage = false
@@ -189,6 +189,7 @@ extension ExportSpec {
         case .docker: "exporting to docker image format"
         case .tar: "exporting to client tarball"
         case .local: "exporting to client directory"
+        case .cacheOnly: "exporting nothing"
         }
     }
 }

@@ -35,6 +35,7 @@ extension ExportSpec {
         case "docker": self.init(kind: .docker)
         case "tar": self.init(kind: .tar)
         case "local": self.init(kind: .local)
+        case "cacheonly": self.init(kind: .cacheOnly)
         default: throw Self.unknown("output type", type, Self.types)
         }
         push = type == "registry"
@@ -42,7 +43,7 @@ extension ExportSpec {
         try validate()
     }
 
-    private static let types = ["image", "registry", "oci", "docker", "tar", "local"]
+    private static let types = ["image", "registry", "oci", "docker", "tar", "local", "cacheonly"]
     private static let imageKeys = [
         "name", "compression", "compression-level", "force-compression", "oci-mediatypes", "annotation.",
         "source-date-epoch", "rewrite-timestamp",
@@ -59,12 +60,14 @@ extension ExportSpec {
         case .image: Self.imageKeys + Self.pushKeys
         case .oci, .docker: ["dest", "tar"] + Self.imageKeys
         case .tar, .local: ["dest", "source-date-epoch"]
+        case .cacheOnly: []
         }
     }
 
     private mutating func set(_ key: String, _ value: String, _ type: String) throws {
-        if Self.unsupported.contains(key) { throw Self.notYet("--output: \(key)") }
+        if kind != .cacheOnly, Self.unsupported.contains(key) { throw Self.notYet("--output: \(key)") }
         if key.hasPrefix("annotation"), keys.contains("annotation.") { return try setAnnotation(key, value) }
+        guard kind != .cacheOnly else { throw Self.bad("--output: type=cacheonly takes no key, and got \"\(key)\"") }
         guard keys.contains(key) else {
             throw Self.unknown("key of type=\(type)", key, keys.map { $0 == "annotation." ? "annotation.<name>" : $0 })
         }
@@ -118,6 +121,7 @@ extension ExportSpec {
     }
 
     private mutating func validate() throws {
+        if kind == .cacheOnly { return }
         if kind == .image {
             if pushByDigest { push = true }
         } else if destination == nil {

@@ -14,6 +14,8 @@ public struct ExportSpec: Hashable, Sendable {
         case tar
         /// The files in a directory.
         case local
+        /// Nothing: the steps stay in the cache.
+        case cacheOnly
     }
 
     /// Which time stands for now (reproducible-builds.org, `SOURCE_DATE_EPOCH`).
@@ -36,7 +38,7 @@ public struct ExportSpec: Hashable, Sendable {
     }
 
     public var kind: Kind
-    /// Nil only for `image`.
+    /// Nil only for `image` and `cacheOnly`.
     public var destination: ExportDestination?
     public var names: [Reference] = []
     public var push = false

@@ -102,7 +102,10 @@ struct BuildCommand: EngineCommand {
     @Option(
         name: .letter("o", "output"),
         parsing: .unconditionalSingleValue,
-        help: .init("Where the result goes: type=image|oci|docker|tar|local|registry,dest=PATH.", value: "output")
+        help: .init(
+            "Where the result goes: type=image|oci|docker|tar|local|registry|cacheonly,dest=PATH.",
+            value: "output"
+        )
     )
     var outputs: [String] = []
 

@@ -15,6 +15,7 @@ struct ExportSpecTests {
         #expect(
             try ExportSpec(parsing: "type=local,dest=a b") == ExportSpec(kind: .local, destination: .file("a b"))
         )
+        #expect(try ExportSpec(parsing: "type=cacheonly") == ExportSpec(kind: .cacheOnly))
         var spec = try ExportSpec(parsing: #"type=oci,"dest=a,b.tar",tar=false,compression=zstd,compression-level=19"#)
         #expect(spec.destination == .file("a,b.tar"))
         #expect(!spec.isArchive)
@@ -48,6 +49,7 @@ struct ExportSpecTests {
         ("type=oci,dst=x", "did you mean \"dest\"?"),
         ("type=oci,compresion=gzip", "did you mean \"compression\"?"),
         ("type=local", "needs dest"),
+        ("type=cacheonly,dest=out", "takes no key"),
         ("type=local,dest=-", "standard output"),
         ("type=oci,tar=false", "standard output"),
         ("type=oci,tar=maybe", "neither true nor false"),
