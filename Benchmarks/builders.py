@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright the Galley authors
 
-"""Builders without a daemon: Galley and Buildah. Each has a store of its own in the benchmark's folder."""
+"""Builders without a daemon: Galley and Buildah. Each has a store of its own in the benchmark's folder.
+
+Galley, like BuildKit and docker, makes no image where none is asked for; Buildah cannot but make one."""
 
 import os
 import resource
@@ -78,7 +80,7 @@ class Galley(Builder):
         elif build.push:
             words += ["-t", build.push, "--push"]
         else:
-            words += ["-t", build.tag]
+            words += ["-o", "type=cacheonly"]
         return Command([*words, str(build.context)], self.environment)
 
     def stop(self):
