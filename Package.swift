@@ -59,12 +59,13 @@ let package = Package(
         .systemLibrary(name: "CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
         // bzip2 has no pkg-config file.
         .systemLibrary(name: "CBzip2", providers: [.apt(["libbz2-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         module("LinuxSystem", ["CLinux"]),
         module("OCI", [crypto]),
         module("DockerfileSyntax"),
         // L1
         module("Archive", ["OCI", "LinuxSystem", "CDeflate", "CISAL", "CZstd", "CLZMA", "CBzip2"]),
-        module("Content", ["OCI", "LinuxSystem", grdb]),
+        module("Content", ["OCI", "LinuxSystem", "CSQLite", grdb]),
         module(
             "Registry",
             [

@@ -25,7 +25,10 @@ public final class Engine: Sendable {
     }
 
     /// Ends the use of the root directory: call it last, before the program exits.
-    public func close() { store.root.close() }
+    public func close() {
+        store.database.close()
+        store.root.close()
+    }
 
     var local: LocalImages { LocalImages(store: store) }
 

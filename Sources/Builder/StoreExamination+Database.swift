@@ -159,6 +159,8 @@ struct DatabaseSalvage {
                 [.integer(max(highest, firstLayer - 1))]
             )
         }
+        // Its file alone will be moved.
+        try database.emptyLog()
         return Set(images.filter { $0.integer(8) == 0 }.compactMap { $0.text(0) }).count
     }
 }

@@ -78,7 +78,7 @@ public struct DatabaseExamination {
     /// A copy of the file with the first page that a new database has: it says where the tables are, and a file that lost
     /// it can be read again when its tables were made in the same order. What is read of it has to be proved.
     public func withNewHeader(at copy: RawPath, _ schemas: [DatabaseSchema]) throws -> DatabaseExamination {
-        _ = try MetadataDatabase(path: copy.description, schemas: schemas)
+        try MetadataDatabase(path: copy.description, schemas: schemas).emptyLog()
         let pageSize = 4096
         var page = try readFile(copy, limit: 1 << 30).prefix(pageSize)
         let source = try open(RawPath(path), .readOnly)
@@ -96,6 +96,14 @@ public struct DatabaseExamination {
         try seek(target.raw, to: 0)
         try writeBytes(target.raw, page)
         try setSize(target.raw, Int64(pages) * Int64(pageSize))
+        // What was written last may be in the log only.
+        let log = RawPath(path).appendingSuffix("-wal")
+        for suffix in ["-wal", "-shm"] { try removeTree(copy.appendingSuffix(suffix)) }
+        if try statusIfPresent(at: workingDirectory, log) != nil {
+            let log = try open(log, .readOnly)
+            let target = try open(copy.appendingSuffix("-wal"), [.writeOnly, .create, .exclusive], mode: 0o600)
+            while try copyRange(from: log.raw, to: target.raw, 8 << 20) > 0 {}
+        }
         return try DatabaseExamination(path: copy.description, schemas: [])
     }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import CSQLite
 import Foundation
 import GRDB
+import LinuxSystem
 
 /// A value of a column.
 public enum SQLValue: Hashable, Sendable {
@@ -47,18 +49,39 @@ public struct DatabaseSchema: Sendable {
 public final class MetadataDatabase: Sendable {
     private let queue: DatabaseQueue
 
+    /// What the log may grow to before `close` empties it: whoever opens the file first reads all of it.
+    private static let logLimit: Int64 = 1 << 20
+
     /// Opens or makes the file and brings every schema to its newest version.
     public init(path: String, schemas: [DatabaseSchema]) throws {
         var configuration = Configuration()
         configuration.busyMode = .timeout(30)
         configuration.prepareDatabase { database in
             try database.execute(sql: "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")
+            // The last one out would otherwise empty the log into the file, which waits for the disk four times.
+            _ = galley_sqlite_keep_log_on_close(database.sqliteConnection)
         }
         do {
             queue = try DatabaseQueue(path: path, configuration: configuration)
             try migrate(schemas)
         } catch let error as DatabaseError {
             throw ContentError.database(error.description, path: path)
+        }
+    }
+
+    /// Leaves a log that is soon read. Call it last; without it nothing is lost.
+    public func close() {
+        let log = RawPath(queue.path + "-wal")
+        guard let size = try? statusIfPresent(at: workingDirectory, log)?.size, size > Self.logLimit else { return }
+        // Where others are at it, one of them will come to it.
+        try? queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA busy_timeout=0") }
+        try? emptyLog()
+    }
+
+    /// Brings everything into the file itself, unless others are reading.
+    public func emptyLog() throws {
+        try translating {
+            try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
         }
     }
 
@@ -109,12 +132,8 @@ public final class MetadataDatabase: Sendable {
 
     /// Gives the bytes that hold nothing back to the disk. Writes of other processes wait meanwhile.
     public func compact() throws {
-        try translating {
-            try queue.writeWithoutTransaction { database in
-                try database.execute(sql: "VACUUM")
-                try database.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)")
-            }
-        }
+        try translating { try queue.writeWithoutTransaction { try $0.execute(sql: "VACUUM") } }
+        try emptyLog()
     }
 
     /// Statements inside `read` or `write`. Must not leave the closure.
@@ -146,7 +165,9 @@ public final class MetadataDatabase: Sendable {
 
     private func migrate(_ schemas: [DatabaseSchema]) throws {
         let known = try queue.writeWithoutTransaction { database in
-            guard try database.tableExists("schema_versions") else { return [String: Int]() }
+            // Not GRDB's own question, which reads the whole schema.
+            let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_versions'"
+            guard try Int.fetchOne(database, sql: table) != nil else { return [String: Int]() }
             let rows = try Row.fetchAll(database, sql: "SELECT name, version FROM schema_versions")
             return Dictionary(rows.map { ($0[0] as String, $0[1] as Int) }, uniquingKeysWith: max)
         }

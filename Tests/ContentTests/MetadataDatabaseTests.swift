@@ -78,6 +78,48 @@ struct MetadataDatabaseTests {
         #expect(try databases[0].read { try $0.query("SELECT count(*) FROM things") }.first?.integer(0) == 100)
     }
 
+    private var logSize: Int64 { (try? status(at: workingDirectory, RawPath(path + "-wal")).size) ?? 0 }
+
+    /// The last one out does not wait for the disk, and the next one finds everything.
+    @Test func closingLeavesTheLog() throws {
+        do {
+            let database = try MetadataDatabase(path: path, schemas: [Self.first])
+            try database.write { try $0.execute("INSERT INTO things (a) VALUES (7)") }
+            database.close()
+        }
+        #expect(logSize > 0)
+        let database = try MetadataDatabase(path: path, schemas: [Self.first])
+        #expect(try database.read { try $0.query("SELECT a FROM things") }.map { $0.integer(0) } == [7])
+    }
+
+    @Test func closingEmptiesALongLog() throws {
+        do {
+            let database = try MetadataDatabase(path: path, schemas: [Self.first])
+            let content = [UInt8](repeating: 9, count: 3 << 20)
+            try database.write { try $0.execute("INSERT INTO things (c) VALUES (?)", [.blob(content)]) }
+            database.close()
+        }
+        #expect(logSize == 0)
+        let database = try MetadataDatabase(path: path, schemas: [Self.first])
+        #expect(try database.read { try $0.query("SELECT length(c) FROM things") }.first?.integer(0) == 3 << 20)
+    }
+
+    /// What was written last is in the log only, also when the file has lost its beginning.
+    @Test func aDamagedFileIsReadWithItsLog() throws {
+        do {
+            let database = try MetadataDatabase(path: path, schemas: [Self.first])
+            try database.write { try $0.execute("INSERT INTO things (a) VALUES (1)") }
+            try database.emptyLog()
+            try database.write { try $0.execute("INSERT INTO things (a) VALUES (2)") }
+            database.close()
+        }
+        let file = try open(RawPath(path), .readWrite)
+        try writeBytes(file.raw, [UInt8](repeating: 0xee, count: 4096))
+        let damaged = try DatabaseExamination(path: path, schemas: [Self.first])
+        let copy = try damaged.withNewHeader(at: scratch.file("copy.db"), [Self.first])
+        #expect(copy.rows(of: "things", ["a"]).compactMap { $0.integer(0) }.sorted() == [1, 2])
+    }
+
     @Test func aFileThatIsNoDatabaseIsAnError() throws {
         try replaceFile(scratch.file("galley.db"), [UInt8](repeating: 0x78, count: 8192))
         #expect(throws: ContentError.self) { try MetadataDatabase(path: path, schemas: [Self.first]) }
