@@ -20,6 +20,19 @@ struct GalleyCommand: ParsableCommand {
             VersionCommand.self, CompletionCommand.self,
         ]
     )
+
+    /// The command that the arguments name, with its options.
+    static func command(of arguments: [String]) throws -> any ParsableCommand {
+        // The way from the root reads the options of every command on it several times, which takes as long as many a
+        // build. What the short way refuses or asks for help goes the long one: its messages name the whole command.
+        if let name = arguments.first, let type = configuration.subcommands.first(where: { $0._commandName == name }),
+            let command = try? type.parseAsRoot(Array(arguments.dropFirst())),
+            Swift.type(of: command) == type
+        {
+            return command
+        }
+        return try parseAsRoot(arguments)
+    }
 }
 
 extension ArgumentHelp {

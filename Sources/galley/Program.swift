@@ -17,7 +17,7 @@ struct Program {
     func run() async -> Int32 {
         let command: any ParsableCommand
         do {
-            command = try GalleyCommand.parseAsRoot(canonicalArguments(Array(arguments.dropFirst())))
+            command = try GalleyCommand.command(of: canonicalArguments(Array(arguments.dropFirst())))
         } catch {
             return refuse(error)
         }

@@ -30,6 +30,21 @@ import Testing
         #expect(canonicalArguments(words) == expected.split(separator: " ").map(String.init))
     }
 
+    /// The short way to a command reads the same as the long one, and refuses in the same words.
+    @Test(arguments: [
+        "build -t app --build-arg A=1 .", "images -q", "run --rm app echo -n", "build --bogus .", "build a b",
+        "build --help", "run --help", "bogus", "", "tag one",
+    ])
+    func commandOfArguments(_ text: String) {
+        let words = text.split(separator: " ").map(String.init)
+        func outcome(_ parse: ([String]) throws -> any ParsableCommand) -> String {
+            do { return "\(try parse(words))" } catch { return GalleyCommand.fullMessage(for: error) }
+        }
+        let short = outcome(GalleyCommand.command)
+        #expect(short == outcome(GalleyCommand.parseAsRoot))
+        #expect(!short.contains("bogus") || short.contains("galley"))
+    }
+
     @Test(arguments: [
         ("build .", true), ("--root /x run y", true), ("--root=/x -D --config=c pull y", true), ("rmi x", true),
         ("load", true), ("save x", true), ("push x", true), ("prune", true), ("doctor --deep", true),
