@@ -3,7 +3,7 @@
 
 public import Content
 import LinuxSystem
-public import OCI
+import OCI
 
 /// Digests of the files of directories that were read before, in rows of some thousand files: neither a row for each file,
 /// nor copies of all of them in memory.
@@ -98,34 +98,5 @@ public struct FileDigestMemory: Sendable {
             for byte in raw[whole...] { add(UInt64(byte)) }
         }
         return Int64(bitPattern: sum)
-    }
-}
-
-/// Digests of what a step selected from a tree that never changes.
-public struct SelectionDigestMemory: Sendable {
-    private static let limit: Int64 = 50_000
-    private let database: MetadataDatabase
-
-    public init(_ database: MetadataDatabase) { self.database = database }
-
-    /// Blocks. Damaged data counts as none.
-    public func load(_ key: Digest) throws -> Digest? {
-        try database.read { transaction in
-            try transaction.query("SELECT digest FROM selection_digests WHERE key = ?", [.text(key.hex)]).first?.text(0)
-        }.flatMap { try? Digest($0) }
-    }
-
-    public func save(_ key: Digest, _ digest: Digest) throws {
-        try database.write { transaction in
-            try transaction.execute(
-                "INSERT OR REPLACE INTO selection_digests (key, digest) VALUES (?, ?)",
-                [.text(key.hex), .text(digest.description)]
-            )
-            // Of many builds each leaves some; the oldest serve for nothing.
-            try transaction.execute(
-                "DELETE FROM selection_digests WHERE id <= ?",
-                [.integer(transaction.lastInsertedID - Self.limit)]
-            )
-        }
     }
 }

@@ -12,8 +12,7 @@ public final class BuildStep: SolverOp {
     public let vertex: BuildVertex
     let environment: StepEnvironment
     private let source: Source
-    /// Of the inputs that this build has, which are the same each time.
-    private let footprint = OnceTask<Digest?>()
+    private let ownDigests = StepReuse.OwnDigests()
 
     private enum Source: Sendable {
         case none
@@ -84,7 +83,7 @@ public final class BuildStep: SolverOp {
 
     public func reuse(of former: [StepValue], for inputs: [StepValue]) async throws -> Reuse {
         do {
-            return try await StepReuse(vertex, environment, footprint).reuse(of: former, for: inputs)
+            return try await StepReuse(vertex, environment, ownDigests).reuse(of: former, for: inputs)
         } catch {
             if error is CancellationError || Task.isCancelled { throw CancellationError() }
             // What cannot be compared serves for nothing. If these inputs are at fault, running the step will tell.

@@ -75,6 +75,7 @@ struct FileStep {
     ) async throws -> Digest? {
         let key = selectionKey(purpose, copy, input)
         let memory = environment.selectionDigests
+        if let met = memory.recall(key) { return met }
         if let known = try await blocking({ try memory.load(key) }) { return known }
         if case .formerDirectory = input.content { return nil }
         let source = try await environment.source(input)

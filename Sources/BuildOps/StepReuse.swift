@@ -12,13 +12,19 @@ import Solver
 struct StepReuse {
     private let vertex: BuildVertex
     private let environment: StepEnvironment
-    private let footprint: OnceTask<Digest?>
+    private let own: OwnDigests
 
-    /// - Parameter footprint: keeps the footprint on the inputs, to be used for one list of them.
-    init(_ vertex: BuildVertex, _ environment: StepEnvironment, _ footprint: OnceTask<Digest?>) {
+    /// What is computed once of the inputs that a build has, and compared with that of each of the former ones.
+    struct OwnDigests: Sendable {
+        let content = OnceTask<Digest?>()
+        let footprint = OnceTask<Digest?>()
+    }
+
+    /// - Parameter own: to be used for one list of inputs.
+    init(_ vertex: BuildVertex, _ environment: StepEnvironment, _ own: OwnDigests) {
         self.vertex = vertex
         self.environment = environment
-        self.footprint = footprint
+        self.own = own
     }
 
     func reuse(of former: [StepValue], for inputs: [StepValue]) async throws -> Reuse {
@@ -35,7 +41,8 @@ struct StepReuse {
             let step = ExecStep(op, vertex.info, environment)
             let others = op.emptyRoot ? 0 : 1
             if !haveSameNames(former.dropFirst(others), inputs.dropFirst(others)) {
-                guard try await areEqual(step.contentDigest(former), step.contentDigest(inputs)) else { return .none }
+                let mine = try await own.content.value { try await step.contentDigest(inputs) }
+                guard try await areEqual(mine, step.contentDigest(former)) else { return .none }
             }
             if op.emptyRoot { return .unchanged }
             return try await isSame(former[0], inputs[0]) ? .unchanged : .none
@@ -43,12 +50,13 @@ struct StepReuse {
             let step = FileStep(op, environment)
             let others = op.hasBase ? 1 : 0
             if !haveSameNames(former.dropFirst(others), inputs.dropFirst(others)) {
-                guard try await areEqual(step.contentDigest(former), step.contentDigest(inputs)) else { return .none }
+                let mine = try await own.content.value { try await step.contentDigest(inputs) }
+                guard try await areEqual(mine, step.contentDigest(former)) else { return .none }
             }
             if !op.hasBase { return .unchanged }
             if try await isSame(former[0], inputs[0]) { return .unchanged }
             let copy = CopyFootprint(op, environment)
-            let mine = try await footprint.value { try await copy.digest(inputs) }
+            let mine = try await own.footprint.value { try await copy.digest(inputs) }
             return try await areEqual(mine, mine == nil ? nil : copy.digest(of: former[0], inputs)) ? .rebased : .none
         case .merge:
             for (one, other) in zip(former, inputs).dropFirst() where try await !isSame(one, other) { return .none }

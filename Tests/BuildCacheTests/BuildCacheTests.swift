@@ -363,7 +363,13 @@ struct NoClaims: StepClaims {
         try memory.save(key, .sha256("1"))
         try memory.save(key, .sha256("2"))
         #expect(try memory.load(key) == .sha256("2"))
+        #expect(memory.recall(key) == .sha256("2"))
+        // Another process asks the database, and then itself.
+        let other = SelectionDigestMemory(database)
+        #expect(other.recall(key) == nil)
+        #expect(try other.load(key) == .sha256("2"))
+        #expect(other.recall(key) == .sha256("2"))
         try database.write { try $0.execute("UPDATE selection_digests SET digest = 'sha256:zz'", []) }
-        #expect(try memory.load(key) == nil)
+        #expect(try SelectionDigestMemory(database).load(key) == nil)
     }
 }
