@@ -86,8 +86,13 @@ extension Engine {
 
     /// Begins to bring new layers to the disk. What goes wrong shows in `settle`.
     private func flush() async {
-        let snapshots = store.snapshots
-        try? await blocking { try snapshots.flush() }
+        let (store, settings) = (store, settings.space)
+        async let prepared: Void? = cancellableBlocking {
+            // The disk works; the processors need not wait for it.
+            if settings.isAutomatic { SpaceKeeper(store: store, settings: settings).prepare($0) }
+        }
+        try? await blocking { try store.snapshots.flush() }
+        _ = try? await prepared
     }
 
     /// Returns when all that was made is on disk and can be reported as done.

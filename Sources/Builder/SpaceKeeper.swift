@@ -33,6 +33,7 @@ struct SpaceKeeper {
         if age >= Self.interval || age < 0 { return true }
         if state.stuck != 0, age < Self.pause { return false }
         let disk = try FileSystemSpace(of: store.root.path)
+        guard mayBeOver(state, disk) else { return false }
         var used = state.used
         if store.snapshots.madeCount > 0 {
             let limit = FileTime(sinceEpoch: FileTime.now.sinceEpoch + Self.measuringTime)
@@ -40,6 +41,20 @@ struct SpaceKeeper {
             used += max(0, try store.snapshots.measuredTotal() - state.layers)
         }
         return isOver(used, disk)
+    }
+
+    /// Looks at new layers beforehand, while something else is waited for. What goes wrong shows in `run`.
+    func prepare(_ cancellation: CancellationFlag) {
+        guard store.snapshots.madeCount > 0, let state = try? SpaceState(reading: store.database),
+            let disk = try? FileSystemSpace(of: store.root.path), mayBeOver(state, disk)
+        else { return }
+        let limit = FileTime(sinceEpoch: FileTime.now.sinceEpoch + Self.measuringTime)
+        try? store.snapshots.measure(until: limit, cancellation)
+    }
+
+    /// False when even all that the disk holds would be within the rules: the cache is a part of it.
+    private func mayBeOver(_ state: SpaceState, _ disk: FileSystemSpace) -> Bool {
+        isOver(max(state.used, disk.total - disk.free), disk)
     }
 
     /// Whether the cache is larger than a rule says that goes by size alone.
