@@ -88,7 +88,13 @@ int galley_syncfs(int fd) { return syncfs(fd); }
 
 int galley_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 
-int galley_memory_file(const char *title) { return memfd_create(title, MFD_CLOEXEC); }
+int galley_memory_file(const char *title) { return memfd_create(title, MFD_CLOEXEC | MFD_ALLOW_SEALING); }
+
+int galley_seal(int fd) { return fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE); }
+
+int galley_write_behind(int fd, int64_t offset, int64_t length) {
+    return sync_file_range(fd, offset, length, SYNC_FILE_RANGE_WRITE);
+}
 
 ssize_t galley_readlink(int directory, const char *path, void *buffer, size_t size) {
     return readlinkat(directory, path, buffer, size);

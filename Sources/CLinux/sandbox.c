@@ -82,7 +82,13 @@ static void execute(const struct galley_sandbox *s, volatile int *error) {
     int in = fcntl(s->standard_input, F_DUPFD, 10);
     int out = fcntl(s->standard_output, F_DUPFD, 10);
     int err = fcntl(s->standard_error, F_DUPFD, 10);
+    int executable = s->executable < 0 ? -1 : fcntl(s->executable, F_DUPFD, 10);
     if (dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0) {
+        if (executable >= 0 && dup3(executable, 3, O_CLOEXEC) == 3) {
+            close_from(4);
+            syscall(SYS_execveat, 3, "", s->arguments, s->environment, AT_EMPTY_PATH);
+            // Systems may forbid it, and an interpreter would not find a script that is open only until it starts.
+        }
         close_from(3);
         execve(s->arguments[0], (char *const *)s->arguments, (char *const *)s->environment);
     }

@@ -18,6 +18,12 @@ public func copyRange(from input: CInt, to output: CInt, _ length: Int) throws(S
     }
 }
 
+/// Begins to bring a part of a file to the disk and does not wait for it: what a later sync waits for is less then.
+public func writeBehind(_ fd: CInt, _ offset: Int64, _ length: Int64) {
+    // Whoever needs it on disk syncs, and hears of errors there.
+    _ = galley_write_behind(fd, offset, length)
+}
+
 private func copyThroughBuffer(from input: CInt, to output: CInt, _ length: Int) throws(SystemError) -> Int {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: min(length, 1 << 20), alignment: 64)
     defer { buffer.deallocate() }

@@ -33,6 +33,8 @@ public struct SandboxSpec: Sendable {
 
     /// Absolute path of the program first.
     public var arguments: [String]
+    /// The program's file, to be executed in place of its path where the system lets it.
+    public var executable: SharedFD?
     /// `KEY=value`.
     public var environment: [String]
     public var standardInput: SharedFD
@@ -117,6 +119,7 @@ public final class Sandbox: Sendable {
         raw.standard_output = spec.standardOutput.raw
         raw.standard_error = spec.standardError.raw
         raw.report = pipe.write.raw
+        raw.executable = spec.executable?.raw ?? -1
         let rootMount = try spec.root?.source.mount()
         raw.rootfs_mount = rootMount?.raw ?? -1
         raw.root_devices = spec.rootDevices ? 1 : 0

@@ -44,6 +44,28 @@ import Testing
         #expect(try directory.names("place").isEmpty)
     }
 
+    /// A copy that nobody can change is executed in place of the path; what cannot be executed so is found by its path.
+    @Test func executesAFile() async throws {
+        let directory = try TemporaryDirectory()
+        let copy = try sealedCopy(of: "/bin/sh").shared()
+        #expect(throws: SystemError.self) { try writeBytes(copy.raw, [0]) }
+        #expect(throws: SystemError.self) { try setSize(copy.raw, 0) }
+        var spec = try spec("readlink /proc/$$/exe; ls /proc/$$/fd | wc -l", file(directory))
+        spec.executable = copy
+        var sandbox = try await Sandbox.spawn(spec)
+        #expect(try await sandbox.wait() == .ended(program: .exited(0), process: nil))
+        #expect(try directory.text("output") == "/memfd:sh (deleted)\n3\n")
+
+        try directory.write("script", "#!/bin/sh\nreadlink /proc/$$/fd/3 || echo none\n")
+        let script = directory.path.appending("script")
+        try setPermissions(at: workingDirectory, script, 0o755)
+        spec.arguments = [script.description]
+        spec.executable = try sealedCopy(of: script).shared()
+        sandbox = try await Sandbox.spawn(spec)
+        #expect(try await sandbox.wait() == .ended(program: .exited(0), process: nil))
+        #expect(try directory.text("output").hasSuffix("none\n"))
+    }
+
     @Test func bindsDescriptors() async throws {
         let directory = try TemporaryDirectory()
         try makeDirectory(at: directory.fd.raw, "place")

@@ -47,6 +47,10 @@ int galley_reflink(int from, int to);
 int galley_syncfs(int fd);
 int galley_pipe(int ends[2]);
 int galley_memory_file(const char *title);
+// Nobody can change the memory file any more.
+int galley_seal(int fd);
+// Begins to write the range to disk, and does not wait.
+int galley_write_behind(int fd, int64_t offset, int64_t length);
 ssize_t galley_readlink(int directory, const char *path, void *buffer, size_t size);
 int galley_set_times(int directory, const char *path, int64_t seconds, uint32_t nanoseconds, int flags);
 // Processors that this process may run on.
@@ -95,6 +99,7 @@ const struct galley_entry_state *galley_entry(void);
 // that spawned it, and everything below it dies with it.
 struct galley_sandbox {
     const char *const *arguments;     // of the program to execute; arguments[0] is its path
+    int executable;                   // the program's file, to be executed instead of its path if that can be; or -1
     const char *const *environment;
     int standard_input;
     int standard_output;
