@@ -195,6 +195,7 @@ final class FileCopier: Sendable {
         while copied < status.size || status.size == 0 {
             let count = try copyRange(from: input, to: output, 8 << 20)
             if count == 0 { break }
+            writeBehind(output, copied, Int64(count))
             copied += Int64(count)
             try checkCancellation()
         }
