@@ -227,7 +227,7 @@ extension Engine {
         var environment = StepEnvironment(
             root: store.root,
             snapshotter: store.snapshots,
-            executor: LazyRuntime(),
+            executor: LazyRuntime(filters: KeptFilters(database: store.database)),
             events: events.sink,
             now: StepEvents.now,
             fileDigests: FileDigestMemory(store.database),
@@ -250,10 +250,14 @@ extension Engine {
 
 /// The OCI runtime, looked for when the first command runs: a build without RUN needs none.
 private final class LazyRuntime: ProcessExecutor {
+    private let filters: any CompiledFilters
     private let memo = OnceTask<OCIRuntime>()
 
+    init(filters: any CompiledFilters) { self.filters = filters }
+
     func run(_ spec: ProcessSpec, root: RootTree, io: ProcessIO, scratch: RawPath) async throws -> ProcessExit {
-        let runtime = try await memo.value { try await blocking { try OCIRuntime() } }
+        let filters = filters
+        let runtime = try await memo.value { try await blocking { try OCIRuntime(filters: filters) } }
         return try await runtime.run(spec, root: root, io: io, scratch: scratch)
     }
 }

@@ -36,7 +36,7 @@ extension Engine {
                 standardOutput: request.standardOutput,
                 standardError: request.standardError
             )
-            let exit = try await OCIRuntime().run(
+            let exit = try await OCIRuntime(filters: KeptFilters(database: store.database)).run(
                 frozen,
                 root: .mount(tree.root),
                 io: io,

@@ -19,7 +19,7 @@ final class Store: Sendable {
 
     static let schemas = [
         ImageStore.schema, OverlaySnapshotter.schema, BuildCacheSchema.schema, WebMemory.schema,
-        StepHistory.schema, MeasuredSizes.schema,
+        StepHistory.schema, MeasuredSizes.schema, KeptFilters.schema,
     ]
 
     static func databasePath(_ root: RawPath) -> RawPath { root.appending("galley.db") }

@@ -202,6 +202,7 @@ struct ContainerLaunch: Sendable {
             case .mount(let mount): .mount(mount)
             case .directory(let path): .path(path)
             }
+        sandbox.executable = runtime.executable
         sandbox.root = (source, scratch.appending("rootfs"))
         sandbox.rootDevices = spec.securityInsecure
         sandbox.deviceDirectory = bindsDevices ? scratch.appending("dev") : nil

@@ -13,6 +13,8 @@ struct HostFacts: Sendable {
     var architecture: String
     /// Major and minor version of the kernel.
     var kernel: (Int, Int)
+    /// As `uname -r` tells it.
+    var kernelRelease: String
     /// Bits of the bounding set.
     var capabilities: UInt64
     /// How many group ids this namespace has.
@@ -26,7 +28,8 @@ struct HostFacts: Sendable {
         var names = utsname()
         uname(&names)
         architecture = Self.dockerArchitecture(Self.text(&names.machine))
-        let numbers = Self.text(&names.release).split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+        kernelRelease = Self.text(&names.release)
+        let numbers = kernelRelease.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
         kernel = (numbers.first ?? 0, numbers.count > 1 ? numbers[1] : 0)
         capabilities = Self.statusField("CapBnd:", radix: 16) ?? 0
         let map = (try? readFile("/proc/self/gid_map", limit: 64 << 10)) ?? []

@@ -35,6 +35,12 @@ struct RuntimeProgram: Hashable, Sendable {
         )
     }
 
+    /// Another program under the same path has another one.
+    var identity: String {
+        guard let status = try? status(at: workingDirectory, RawPath(path), following: true) else { return path }
+        return "\(path) \(status.inode) \(status.size) \(status.modified.sinceEpoch) \(status.changed.sinceEpoch)"
+    }
+
     private static func isProgram(_ path: String) -> Bool {
         guard let status = try? status(at: workingDirectory, RawPath(path), following: true) else { return false }
         return status.kind == .regular && status.permissions & 0o111 != 0

@@ -2,45 +2,80 @@
 // Copyright the Galley authors
 
 import LinuxSystem
-import OCI
+public import OCI
 import Synchronization
+
+/// Where compiled seccomp filters are kept beyond this process. What cannot be read or kept is compiled again.
+public protocol CompiledFilters: Sendable {
+    func load(_ key: Digest) -> [UInt8]?
+    func save(_ key: Digest, _ filter: [UInt8])
+}
 
 /// The host's profile, resolved and compiled once per set of capabilities.
 final class SeccompCache: Sendable {
     let profile: SeccompProfile?
 
-    private struct State: Sendable {
-        var rules: [Set<String>: [UInt8]] = [:]
-        var compiled: [Set<String>: String] = [:]
+    private struct Filter: Sendable {
+        var rules: [UInt8]
+        /// Names the rules and what compiles them.
+        var key: Digest
+        /// In base64.
+        var compiled: String?
     }
 
-    private let state = Mutex(State())
+    private let kept: (any CompiledFilters)?
+    private let filters = Mutex([Set<String>: Filter]())
 
-    init(_ profile: SeccompProfile?) { self.profile = profile }
+    init(_ profile: SeccompProfile?, kept: (any CompiledFilters)? = nil) {
+        self.profile = profile
+        self.kept = kept
+    }
 
     func filter(capabilities: [String], host: HostFacts, program: RuntimeProgram) -> BundleConfig.SeccompFilter {
         guard let profile else { return .none }
-        let key = Set(capabilities)
-        return state.withLock { state in
-            if program.takesCompiledSeccomp, let compiled = state.compiled[key] { return .compiled(compiled) }
-            if let rules = state.rules[key] { return .rules(rules) }
-            let rules = profile.resolved(capabilities: key, host: host).encoded()
-            state.rules[key] = rules
-            return .rules(rules)
+        let capabilities = Set(capabilities)
+        return filters.withLock { filters in
+            let filter = filters[capabilities] ?? make(profile, capabilities, host, program)
+            filters[capabilities] = filter
+            return filter.compiled.map { .compiled($0) } ?? .rules(filter.rules)
         }
+    }
+
+    private func make(
+        _ profile: SeccompProfile,
+        _ capabilities: Set<String>,
+        _ host: HostFacts,
+        _ program: RuntimeProgram
+    ) -> Filter {
+        let rules = profile.resolved(capabilities: capabilities, host: host).encoded()
+        var hasher = Digest.Hasher()
+        hasher.update(program.identity + "\n" + host.kernelRelease + "\n")
+        hasher.update(rules)
+        var filter = Filter(rules: rules, key: hasher.finalize())
+        if program.takesCompiledSeccomp, let bytes = kept?.load(filter.key), Self.isFilter(bytes) {
+            filter.compiled = base64(bytes)
+        }
+        return filter
     }
 
     /// Keeps what crun compiled the rules to; it leaves that in the state of its container.
     func keep(compiledIn scratch: RawPath, capabilities: [String], program: RuntimeProgram) {
-        guard profile != nil, program.takesCompiledSeccomp else { return }
-        let key = Set(capabilities)
-        guard state.withLock({ $0.compiled[key] == nil }) else { return }
+        let capabilities = Set(capabilities)
+        guard program.takesCompiledSeccomp, let filter = filters.withLock({ $0[capabilities] }),
+            filter.compiled == nil
+        else { return }
         let path = scratch.appending("state").appending(RuntimeProgram.containerName).appending("seccomp.bpf")
-        // A filter is a list of 8-byte instructions.
-        guard let bytes = try? readFile(path, limit: 1 << 20), !bytes.isEmpty, bytes.count % 8 == 0 else { return }
+        guard let bytes = try? readFile(path, limit: 1 << 20), Self.isFilter(bytes) else { return }
         let text = base64(bytes)
-        state.withLock { $0.compiled[key] = text }
+        let isFirst = filters.withLock { filters in
+            defer { filters[capabilities]?.compiled = text }
+            return filters[capabilities]?.compiled == nil
+        }
+        if isFirst { kept?.save(filter.key, bytes) }
     }
+
+    /// A filter is a list of 8-byte instructions.
+    private static func isFilter(_ bytes: [UInt8]) -> Bool { !bytes.isEmpty && bytes.count % 8 == 0 }
 }
 
 /// RFC 4648, with padding.

@@ -3,6 +3,8 @@
 
 import Glibc
 import LinuxSystem
+import OCI
+import Synchronization
 import Testing
 
 @testable import Executor
@@ -201,6 +203,38 @@ import Testing
             #expect(outcome.text.hasSuffix(runtime.filtersSystemCalls ? "2" : "0"))
             #expect(outcome.exit != .exited(0))
         }
+    }
+
+    private final class FiltersInMemory: CompiledFilters {
+        private let kept = Mutex([Digest: [UInt8]]())
+
+        var count: Int { kept.withLock { $0.count } }
+        func load(_ key: Digest) -> [UInt8]? { kept.withLock { $0[key] } }
+        func save(_ key: Digest, _ filter: [UInt8]) { kept.withLock { $0[key] = filter } }
+    }
+
+    /// So does the first container of the next process.
+    @Test func filterStaysWhenItIsKept() async throws {
+        let filters = FiltersInMemory()
+        let container = try TestContainer()
+        let spec = TestContainer.shell("grep Seccomp: /proc/self/status; mount -t tmpfs x /tmp; unshare -m true")
+        for _ in 0..<2 {
+            let runtime = try OCIRuntime(filters: filters)
+            let outcome = try await container.run(spec, runtime: runtime)
+            #expect(outcome.text.hasSuffix(runtime.filtersSystemCalls ? "2" : "0"))
+            #expect(outcome.exit != .exited(0))
+            guard runtime.filtersSystemCalls, runtime.program.takesCompiledSeccomp else { continue }
+            #expect(filters.count == 1)
+        }
+        let next = try OCIRuntime(filters: filters)
+        let filter = next.seccomp.filter(capabilities: spec.capabilities, host: next.host, program: next.program)
+        guard case .compiled = filter else {
+            #expect(filters.count == 0)
+            return
+        }
+        // Other rights, other rules.
+        let other = next.seccomp.filter(capabilities: [], host: next.host, program: next.program)
+        guard case .rules = other else { return #expect(Bool(false), "\(other)") }
     }
 
     @Test(arguments: runtimes) func maskedAndReadOnlyPaths(runtime: OCIRuntime) async throws {
