@@ -154,7 +154,7 @@ public struct StepFacts: Hashable, Sendable {
 
     /// Addresses lose what identifies their user. Long texts are cut; their digest still tells them apart.
     static func shown(_ text: String) -> String {
-        let text = text.utf8.firstRange(of: "://".utf8) == nil ? text : withoutPassword(text)
+        let text = withoutPassword(text)
         return text.utf8.count <= 2000 ? text : "\(text.prefix(1000))… (\(Digest.sha256(text).hex))"
     }
 }

@@ -15,8 +15,9 @@ public struct URLAuthority: Hashable, Sendable {
 
     /// Nil for a text without `://`.
     public init?(_ url: String) {
+        guard mayHoldURL(url) else { return nil }
         let bytes = Array(url.utf8)
-        guard let mark = bytes.firstRange(of: "://".utf8) else { return nil }
+        guard let mark = schemeMark(in: bytes[...]) else { return nil }
         let authority = bytes[mark.upperBound...].prefix { !Self.endsAuthority($0) }
         scheme = String(decoding: bytes[..<mark.upperBound], as: UTF8.self)
         rest = String(decoding: bytes[authority.endIndex...], as: UTF8.self)
@@ -55,10 +56,32 @@ public func shownURL(_ url: String) -> String {
     return withoutPassword(url.withoutSuffix(address.rest) + String(decoding: parts.shown, as: UTF8.self))
 }
 
+/// Whether `://` is anywhere in a text. Most texts have none, and are looked at for it many times in a build.
+public func mayHoldURL(_ text: String) -> Bool {
+    var text = text
+    return text.withUTF8 { schemeMark(in: UnsafeRawBufferPointer($0)) != nil }
+}
+
+/// Where the first `://` is.
+private func schemeMark(in bytes: ArraySlice<UInt8>) -> Range<Int>? {
+    bytes.withUnsafeBytes { schemeMark(in: $0) }.map { bytes.startIndex + $0..<bytes.startIndex + $0 + 3 }
+}
+
+private func schemeMark(in bytes: UnsafeRawBufferPointer) -> Int? {
+    let slash = UInt8(ascii: "/")
+    var index = 0
+    while index + 3 <= bytes.count {
+        if bytes[index] == UInt8(ascii: ":"), bytes[index + 1] == slash, bytes[index + 2] == slash { return index }
+        index += 1
+    }
+    return nil
+}
+
 private func redacted(_ text: String, cutsQueries: Bool) -> String {
+    guard mayHoldURL(text) else { return text }
     var result: [UInt8] = []
     var rest = Array(text.utf8)[...]
-    while let mark = rest.firstRange(of: "://".utf8) {
+    while let mark = schemeMark(in: rest) {
         let isWeb = ["http", "https"].contains { rest[..<mark.lowerBound].hasSuffix(ignoringCase: $0) }
         result += rest[..<mark.upperBound]
         rest = rest[mark.upperBound...]
