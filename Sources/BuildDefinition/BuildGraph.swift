@@ -73,8 +73,13 @@ public struct BuildGraph: Sendable {
     public mutating func add(_ op: BuildOp, inputs: [VertexID] = [], metadata: BuildVertex.Metadata) -> VertexID {
         precondition(inputs.allSatisfy { vertices[$0] != nil }, "an input must be added before its user")
         let vertex = BuildVertex(op: op, inputs: inputs, metadata: metadata)
+        insert(vertex)
+        return vertex.id
+    }
+
+    private mutating func insert(_ vertex: BuildVertex) {
         if var known = vertices[vertex.id] {
-            if metadata.ignoresCache, !known.metadata.ignoresCache {
+            if vertex.metadata.ignoresCache, !known.metadata.ignoresCache {
                 known.metadata.ignoresCache = true
                 vertices[vertex.id] = known
             }
@@ -82,14 +87,16 @@ public struct BuildGraph: Sendable {
             vertices[vertex.id] = vertex
             order.append(vertex.id)
         }
-        return vertex.id
     }
 
     /// Adds the steps of another graph, as ``add(_:inputs:metadata:)`` does.
     public mutating func formUnion(_ other: BuildGraph) {
+        if order.isEmpty {
+            self = other
+            return
+        }
         for id in other.order {
-            guard let vertex = other.vertices[id] else { continue }
-            _ = add(vertex.op, inputs: vertex.inputs, metadata: vertex.metadata)
+            if let vertex = other.vertices[id] { insert(vertex) }
         }
     }
 

@@ -10,7 +10,8 @@ public struct CanonicalEncoder: Sendable {
     public init() {}
 
     public mutating func append(_ name: StaticString, _ value: String) {
-        append(name, bytes: Array(value.utf8))
+        var value = value
+        value.withUTF8 { append(name, UnsafeRawBufferPointer($0)) }
     }
 
     /// An absent value differs from an empty one.
@@ -45,8 +46,19 @@ public struct CanonicalEncoder: Sendable {
     }
 
     public mutating func append(_ name: StaticString, bytes value: [UInt8]) {
+        value.withUnsafeBytes { append(name, $0) }
+    }
+
+    private mutating func append(_ name: StaticString, _ value: UnsafeRawBufferPointer) {
         name.withUTF8Buffer { bytes.append(contentsOf: $0) }
-        bytes += Array("=\(value.count):".utf8)
-        bytes += value
+        bytes.append(UInt8(ascii: "="))
+        appendDecimal(value.count)
+        bytes.append(UInt8(ascii: ":"))
+        bytes.append(contentsOf: value)
+    }
+
+    private mutating func appendDecimal(_ number: Int) {
+        if number >= 10 { appendDecimal(number / 10) }
+        bytes.append(UInt8(ascii: "0") + UInt8(number % 10))
     }
 }
