@@ -21,20 +21,45 @@ struct PathSelection {
         case deep(IgnoreMatcher, literal: [String])
     }
 
+    /// What paths without wildcards are to be matched as, and the directories above them.
+    private let literals: [RawPath: Match]
     private let patterns: [Pattern]
     let isEverything: Bool
 
     /// - Parameter patterns: relative paths; empty, or one that is empty or cannot be read as a pattern, is everything.
     init(_ patterns: [String]) {
-        let compiled = patterns.map(Self.compile)
-        self.patterns = compiled.compactMap(\.self)
-        isEverything = patterns.isEmpty || compiled.contains { $0 == nil }
+        var literals: [RawPath: Match] = [:]
+        var others: [Pattern] = []
+        var isEverything = patterns.isEmpty
+        for text in patterns {
+            let components = text.split(separator: "/").filter { $0 != "." }.map(String.init)
+            // A symlink may lead anywhere in the context, so a path through one cannot be narrowed; the scan sees to that.
+            if components.isEmpty || components.contains("..") {
+                isEverything = true
+            } else if !GlobPattern.hasWildcard(text) {
+                Self.add(components, to: &literals)
+            } else if let pattern = Self.compile(text, components) {
+                others.append(pattern)
+            } else {
+                isEverything = true
+            }
+        }
+        self.literals = literals
+        self.patterns = others
+        self.isEverything = isEverything
     }
 
-    private static func compile(_ text: String) -> Pattern? {
-        let components = text.split(separator: "/").filter { $0 != "." }.map(String.init)
-        // A symlink may lead anywhere in the context, so a path through one cannot be narrowed; the scan sees to that.
-        guard !components.isEmpty, !components.contains("..") else { return nil }
+    private static func add(_ components: [String], to literals: inout [RawPath: Match]) {
+        var path = RawPath("")
+        for component in components.dropLast() {
+            path = path.appending(component)
+            if literals[path] == nil { literals[path] = .above }
+        }
+        if let last = components.last { literals[path.appending(last)] = .whole }
+    }
+
+    /// Nil for what cannot be read.
+    private static func compile(_ text: String, _ components: [String]) -> Pattern? {
         if text.contains("**") {
             guard let matcher = try? IgnoreMatcher(["**", "!" + components.joined(separator: "/")]) else { return nil }
             return .deep(matcher, literal: Array(components.prefix { !GlobPattern.hasWildcard($0) }))
@@ -47,6 +72,8 @@ struct PathSelection {
     /// the first wildcard. Behind that nothing follows symlinks.
     func leadsThrough(_ path: RawPath) -> Bool {
         if isEverything { return false }
+        if literals[path] != nil { return true }
+        if patterns.isEmpty { return false }
         let components = path.components.map(\.description)
         return patterns.contains { pattern in
             switch pattern {
@@ -66,8 +93,10 @@ struct PathSelection {
 
     func match(_ path: RawPath) -> Match {
         if isEverything { return .whole }
+        let literal = literalMatch(path)
+        if literal == .whole || patterns.isEmpty { return literal }
         let components = path.components.map(\.description)
-        var best = Match.none
+        var best = literal
         for pattern in patterns {
             switch pattern {
             case .components(let globs):
@@ -81,5 +110,14 @@ struct PathSelection {
             }
         }
         return best
+    }
+
+    /// One look-up for each directory on the way, however many patterns there are.
+    private func literalMatch(_ path: RawPath) -> Match {
+        if literals.isEmpty { return .none }
+        for index in path.bytes.indices where path.bytes[index] == UInt8(ascii: "/") {
+            if literals[RawPath(bytes: path.bytes[..<index])] == .whole { return .whole }
+        }
+        return literals[path] ?? .none
     }
 }
