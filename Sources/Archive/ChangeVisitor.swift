@@ -18,7 +18,7 @@ struct ChangeVisitor: TarVisitor {
     mutating func visitEntry(_ entry: TarEntry) throws {
         let path = try entry.path.relativeToRoot()
         ignoresData = false
-        if interpretsWhiteouts, Self.mayHoldMarker(path), try visitMarker(path) {
+        if interpretsWhiteouts, path.mayHoldMarker, try visitMarker(path) {
             ignoresData = true
             return
         }
@@ -38,14 +38,6 @@ struct ChangeVisitor: TarVisitor {
     }
 
     func finish() throws -> UnpackResult { try sink.finish() }
-
-    /// Cheap test before a path is taken apart.
-    private static func mayHoldMarker(_ path: RawPath) -> Bool {
-        path.bytes.hasPrefix(".wh.")
-            || path.bytes.indices.contains { index in
-                path.bytes[index] == slash && path.bytes[(index + 1)...].hasPrefix(".wh.")
-            }
-    }
 
     /// OCI image-spec, layer.md, "Whiteouts". Returns whether the entry is no file of its own.
     private func visitMarker(_ path: RawPath) throws -> Bool {

@@ -98,7 +98,7 @@ public final class LayerWriter: ChangeSink {
     public func begin(_ path: RawPath, _ metadata: EntryMetadata) throws {
         skipsEntry = path.isEmpty
         if skipsEntry { return }
-        if path.components.contains(where: { $0.bytes.hasPrefix(".wh.") }) {
+        if path.mayHoldMarker {
             throw ArchiveError(
                 .unsupported,
                 "\"\(path)\" cannot be in a layer: names that begin with \".wh.\" mean removed files"

@@ -41,6 +41,12 @@ extension RawPath {
         }
     }
 
+    /// Whether a component begins with `.wh.`, as the markers of removed files do. Decided without allocating.
+    var mayHoldMarker: Bool {
+        bytes.hasPrefix(".wh.")
+            || bytes.indices.contains { bytes[$0] == slash && bytes[($0 + 1)...].hasPrefix(".wh.") }
+    }
+
     /// Splits a path without trailing slash into its parent (empty for the root) and its last name.
     func splitParent() -> (parent: RawPath, name: RawPath) {
         guard let at = bytes.lastIndex(of: slash) else { return (RawPath(bytes: []), self) }

@@ -13,10 +13,11 @@ struct TarHeaderEncoder {
     private static let smallLimit: Int64 = 0o7777777
     private static let largeLimit: Int64 = 0o77777777777
 
-    init(_ entry: TarEntry) { self.entry = entry }
+    private init(_ entry: TarEntry) { self.entry = entry }
 
-    func encoded() throws(ArchiveError) -> [UInt8] {
-        var encoder = self
+    /// The blocks that announce an entry.
+    static func encode(_ entry: TarEntry) throws(ArchiveError) -> [UInt8] {
+        var encoder = TarHeaderEncoder(entry)
         return try encoder.encode()
     }
 
@@ -33,12 +34,12 @@ struct TarHeaderEncoder {
         number(Int64(metadata.uid), at: 108, width: 8, key: "uid")
         number(Int64(metadata.gid), at: 116, width: 8, key: "gid")
         encodeTime(metadata.mtime)
-        put(Array("ustar\0".utf8) + Array("00".utf8), at: 257)
+        put("ustar\u{0}00", at: 257)
         name(entry.userName, at: 265, key: "uname")
         name(entry.groupName, at: 297, key: "gname")
         for attribute in metadata.xattrs { append(attribute) }
         seal()
-        return paxHeader(for: path) + block
+        return records.records.isEmpty ? block : paxBlocks(for: path)
     }
 
     private mutating func encodePath(_ path: [UInt8]) {
@@ -119,28 +120,42 @@ struct TarHeaderEncoder {
         records.append(key, attribute.value)
     }
 
-    /// The PAX header's own blocks; its name is what readers without PAX would create.
-    private func paxHeader(for path: [UInt8]) -> [UInt8] {
-        guard !records.records.isEmpty else { return [] }
+    /// The PAX header's blocks, and those of the entry's own header; its name is what readers without PAX would create.
+    private func paxBlocks(for path: [UInt8]) -> [UInt8] {
         let body = records.encoded()
         var header = TarHeaderEncoder(entry)
-        let base = path.split(separator: slash).last.map { $0.map { $0 < 0x80 ? $0 : UInt8(ascii: "_") } } ?? []
-        header.put(Array("PaxHeaders/".utf8) + base.prefix(80), at: 0)
+        let name = path.last == slash ? path.dropLast() : path[...]
+        let base = name[(name.lastIndex(of: slash).map { $0 + 1 } ?? 0)...]
+        header.put("PaxHeaders/", at: 0)
+        for (index, byte) in base.prefix(80).enumerated() {
+            header.block[11 + index] = byte < 0x80 ? byte : UInt8(ascii: "_")
+        }
         header.octal(0o644, at: 100, width: 8)
         header.octal(0, at: 108, width: 8)
         header.octal(0, at: 116, width: 8)
         header.octal(Int64(body.count), at: 124, width: 12)
         header.octal(0, at: 136, width: 12)
         header.block[156] = UInt8(ascii: "x")
-        header.put(Array("ustar\0".utf8) + Array("00".utf8), at: 257)
+        header.put("ustar\u{0}00", at: 257)
         header.seal()
-        return header.block + body + [UInt8](repeating: 0, count: TarReader.padding(Int64(body.count)))
+        let padding = TarReader.padding(Int64(body.count))
+        header.block.reserveCapacity(2 * TarHeader.blockSize + body.count + padding)
+        header.block += body
+        header.block.append(contentsOf: repeatElement(0, count: padding))
+        header.block += block
+        return header.block
     }
 
     // MARK: - Fields
 
     private mutating func put(_ bytes: [UInt8], at offset: Int) {
         for (index, byte) in bytes.enumerated() { block[offset + index] = byte }
+    }
+
+    private mutating func put(_ text: StaticString, at offset: Int) {
+        text.withUTF8Buffer { bytes in
+            for (index, byte) in bytes.enumerated() { block[offset + index] = byte }
+        }
     }
 
     private mutating func name(_ name: RawPath, at offset: Int, key: String) {

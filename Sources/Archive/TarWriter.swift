@@ -30,7 +30,7 @@ public struct TarWriter {
     /// Starts an entry. The path is written as it is; a directory's gets its trailing slash.
     public mutating func begin(_ entry: TarEntry) throws {
         guard !inEntry else { throw ArchiveError(.misuse, "\"\(entry.path)\" begins before the entry before it ended") }
-        let header = try TarHeaderEncoder(entry).encoded()
+        let header = try TarHeaderEncoder.encode(entry)
         try header.withUnsafeBytes { try append($0) }
         if case .file(let size) = entry.metadata.kind { left = size }
         padding = TarReader.padding(left)
