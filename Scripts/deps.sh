@@ -15,7 +15,7 @@ build='gcc g++ libc6-dev binutils git ca-certificates pkg-config zlib1g-dev
 run='uidmap git ca-certificates golang-github-containers-common'
 bases='python3 python3-pip mmdebstrap debian-archive-keyring uidmap util-linux'
 test='skopeo umoci buildah docker-registry apache2-utils openssl openssh-client attr tar unzip zstd bzip2 xz-utils
-    procps qemu-user-static'
+    procps qemu-user-static busybox-static crun runc'
 lint='shellcheck python3'
 plots='python3 python3-matplotlib'
 # The registry that all builders pull from, and the simple programs that are measured beside them.
