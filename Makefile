@@ -3,7 +3,7 @@
 
 # The one door. Every target is one script; the scripts explain themselves.
 .DEFAULT_GOAL := help
-.PHONY: build try test bases bench bench-peers bench-scale format lint clean help
+.PHONY: build try test bases bench bench-micro bench-peers bench-scale format lint clean help
 
 build: ## build galley (release) into .build/release/galley
 	@Scripts/build.sh
@@ -19,6 +19,9 @@ bases: ## make sure alpine, golang and debian base images are in the local store
 
 bench: ## measure builds beside other builders; WORKLOAD=W4 or W4b for a part
 	@Scripts/bench.sh --workload "$(WORKLOAD)"
+
+bench-micro: ## measure what is small and hot, and check how often it asks for memory
+	@Scripts/bench-micro.sh
 
 bench-peers: ## unpack the builders of Debian sid for the comparison
 	@Scripts/bench-peers.sh

@@ -115,6 +115,17 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        // Benchmarks
+        .target(name: "AllocationCount", path: "Benchmarks/Micro/AllocationCount"),
+        .executableTarget(
+            name: "MicroBenchmarks",
+            dependencies: [
+                "AllocationCount", "OCI", "LinuxSystem", "DockerfileSyntax", "Archive", "Content", "Executor", "Solver",
+                "Snapshots", "BuildDefinition", "DockerfileFrontend", "BuildCache", "BuildOps",
+            ],
+            path: "Benchmarks/Micro/MicroBenchmarks",
+            swiftSettings: strict
+        ),
         // Tests
         .target(
             name: "GalleyTesting",

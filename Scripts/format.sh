@@ -12,5 +12,5 @@ case ${1:-} in
 --check) mode='lint --strict' ;;
 esac
 # shellcheck disable=SC2086  # two words on purpose
-find Package.swift Sources Tests -name '*.swift' -type f -print0 |
+find Package.swift Sources Tests Benchmarks -name '*.swift' -type f -print0 |
     xargs -0 swift format $mode --parallel --configuration .swift-format

@@ -12,7 +12,7 @@ trap 'rm -rf "$copy"' EXIT
 # Arguments: what is planted, a file of the copy, a line to append to it, words that the check must print.
 planted() {
     mkdir "$copy/tree"
-    cp -R Package.swift Sources Tests docs "$copy/tree/"
+    cp -R Package.swift Sources Tests Benchmarks docs "$copy/tree/"
     printf '%s\n' "$3" >>"$copy/tree/$2"
     if output=$(Scripts/layer-check "$copy/tree" 2>&1); then
         die "the layer check overlooks $1"
