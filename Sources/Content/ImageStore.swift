@@ -106,8 +106,14 @@ public struct ImageStore: Sendable {
 
     public init(_ database: MetadataDatabase) { self.database = database }
 
-    /// Sets or moves a tag, for all platforms at once.
-    public func set(_ record: ImageRecord) throws { try database.write { try Self.set(record, $0) } }
+    /// Sets or moves a tag, for all platforms at once. A name that a user gave is on disk when this returns.
+    public func set(_ record: ImageRecord) throws {
+        if record.isImplicit {
+            try database.write { try Self.set(record, $0) }
+        } else {
+            try database.writeDurably { try Self.set(record, $0) }
+        }
+    }
 
     /// Changes what a tag stands for, in one transaction: no tag that another process sets meanwhile is lost.
     ///
@@ -184,9 +190,9 @@ public struct ImageStore: Sendable {
         }
     }
 
-    /// Removes a tag and says whether it was there.
+    /// Removes a tag and says whether it was there. That is on disk when this returns.
     public func remove(_ reference: Reference) throws -> Bool {
-        try database.write { transaction in
+        try database.writeDurably { transaction in
             try Self.remove(reference.withDefaultTag.description, transaction)
         }
     }

@@ -97,6 +97,28 @@ struct PowerFailureTests {
         #expect(result.output.hasSuffix(id), "\(result)")
     }
 
+    /// The database's log stays where it is when a program ends, so nothing else brings these to the disk.
+    @Test("names that were given and taken are so after a power failure")
+    func namesStay() async throws {
+        let (result, _, _) = try await run(
+            """
+            build > /dev/null 2>&1
+            galley tag app second
+            galley build -q -t third --build-arg SOURCE_DATE_EPOCH=1000000000 "$context" > /dev/null
+            fail one two
+            echo $(galley images --format '{{.Repository}}' | sort)
+            galley rmi second > /dev/null
+            fail two three
+            echo $(galley images --format '{{.Repository}}' | sort)
+            """
+        )
+        #expect(result.succeeded, "\(result)")
+        let lines = result.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+        try #require(lines.count == 2, "\(result)")
+        #expect(Set(lines[0]).isSuperset(of: ["app", "second", "third"]), "\(result)")
+        #expect(lines[1] == lines[0].filter { $0 != "second" }, "\(result)")
+    }
+
     @Test("what a build was about to do does no harm after a power failure")
     func whatWasNotDoneIsDoneAgain() async throws {
         let (result, id, files) = try await run(
