@@ -36,9 +36,11 @@ class Image:
 
 
 def essentials(config):
-    """Absent, null and empty mean the same."""
+    """Absent, null and empty mean the same. So does a slash behind the working directory, which Buildah takes off."""
     inner = config.get("config") or {}
     chosen = {name: inner[name] for name in ESSENTIAL if inner.get(name)}
+    if "WorkingDir" in chosen:
+        chosen["WorkingDir"] = chosen["WorkingDir"].rstrip("/") or "/"
     labels = {k: v for k, v in chosen.pop("Labels", {}).items() if not k.startswith("io.buildah.")}
     if labels:
         chosen["Labels"] = labels

@@ -99,6 +99,14 @@ class OtherTree(unittest.TestCase):
             with self.subTest(name):
                 self.assertEqual(len(compare.differences(plain, image([other]))), 1)
 
+    def test_working_directory(self):
+        def directory(path):
+            return image([], {"WorkingDir": path})
+
+        self.assertEqual(compare.differences(directory("/root/"), directory("/root")), [])
+        self.assertEqual(compare.differences(directory("/"), directory("/")), [])
+        self.assertTrue(compare.differences(directory("/root"), directory("/")))
+
     def test_config(self):
         self.assertTrue(compare.differences(image([], {"User": "a"}), image([], {"User": "b"}))[0].startswith("config"))
 
