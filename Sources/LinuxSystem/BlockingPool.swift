@@ -39,8 +39,7 @@ public final class BlockingPool: Sendable {
         }
     }
 
-    /// Runs `job` on a thread of its own and does not wait for it.
-    public func submit(_ job: @escaping @Sendable () -> Void) {
+    func submit(_ job: @escaping @Sendable () -> Void) {
         // One job is for one thread: waking all that are idle would cost more than most jobs.
         let needsThread = monitor.withLock(waking: .one) { state in
             state.queue.append(job)

@@ -134,8 +134,7 @@ public final class OverlaySnapshotter: Snapshotter {
         // The mark of a former mount of the same changes: "volatile" ones are not mounted twice without asking.
         try removeTree(changes.path.appending("work/work"))
         return MergedTree(
-            root: try mount(layers: layers, directories, changes: changes, stubs: stubs),
-            isWritable: true
+            root: try mount(layers: layers, directories, changes: changes, stubs: stubs)
         )
     }
 

@@ -55,20 +55,8 @@ public protocol Snapshotter: Sendable {
 public final class MergedTree: Sendable {
     /// The root directory, attached nowhere.
     public let root: SharedFD
-    private let isWritable: Bool
 
-    init(root: SharedFD, isWritable: Bool = false) {
-        self.root = root
-        self.isWritable = isWritable
-    }
-
-    deinit {
-        guard isWritable else { return }
-        // What a command has made is known to the mount file by file, and forgotten one by one: that takes time which
-        // nobody needs to wait for.
-        let root = root
-        BlockingPool.shared.submit { withExtendedLifetime(root) {} }
-    }
+    init(root: SharedFD) { self.root = root }
 }
 
 /// A layer that is being made. Its directory goes when this value does, unless it was published.
