@@ -97,8 +97,12 @@ extension Engine {
 
     /// Returns when all that was made is on disk and can be reported as done.
     func settle() async throws {
-        let snapshots = store.snapshots
-        try await blocking { try snapshots.settle() }
+        let store = store
+        try await blocking {
+            try store.snapshots.settle()
+            // Names of images whose layers were there already.
+            try store.database.sync()
+        }
     }
 
     // MARK: Lowering

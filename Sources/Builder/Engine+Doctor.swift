@@ -59,7 +59,10 @@ struct StoreExamination {
         try examineLeftovers()
         guard try examineDatabase() else { return }
         let store = try Store(root, clearsLeftovers: options.repairs)
-        defer { store.root.close() }
+        defer {
+            store.database.close()
+            store.root.close()
+        }
         let damaged = try examineBlobs(store)
         try examineLayers(store, damagedBlobs: damaged)
         try examineImages(store)

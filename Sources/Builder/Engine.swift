@@ -66,6 +66,7 @@ public final class Engine: Sendable {
         record.updated = FileTime.now.seconds
         record.isImplicit = false
         try store.images.set(record)
+        try store.database.sync()
     }
 
     /// Removes a name, or with an id all names of an image.
@@ -89,6 +90,7 @@ public final class Engine: Sendable {
             if !item.isImplicit { result.append(.untagged(item.reference)) }
         }
         if all.count == doomed.count { result.append(.deleted(record.config)) }
+        try store.database.sync()
         return result
     }
 

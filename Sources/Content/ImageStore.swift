@@ -106,12 +106,13 @@ public struct ImageStore: Sendable {
 
     public init(_ database: MetadataDatabase) { self.database = database }
 
-    /// Sets or moves a tag, for all platforms at once. A name that a user gave is on disk when this returns.
+    /// Sets or moves a tag, for all platforms at once. A name that a user gave has to be on disk before that is reported:
+    /// ``MetadataDatabase/sync()``.
     public func set(_ record: ImageRecord) throws {
         if record.isImplicit {
             try database.write { try Self.set(record, $0) }
         } else {
-            try database.writeDurably { try Self.set(record, $0) }
+            try database.writeBeforeSync { try Self.set(record, $0) }
         }
     }
 
@@ -190,9 +191,9 @@ public struct ImageStore: Sendable {
         }
     }
 
-    /// Removes a tag and says whether it was there. That is on disk when this returns.
+    /// Removes a tag and says whether it was there. That has to be on disk before it is reported, as with ``set(_:)``.
     public func remove(_ reference: Reference) throws -> Bool {
-        try database.writeDurably { transaction in
+        try database.writeBeforeSync { transaction in
             try Self.remove(reference.withDefaultTag.description, transaction)
         }
     }

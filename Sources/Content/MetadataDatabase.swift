@@ -5,6 +5,7 @@ import CSQLite
 import Foundation
 import GRDB
 import LinuxSystem
+import Synchronization
 
 /// A value of a column.
 public enum SQLValue: Hashable, Sendable {
@@ -48,6 +49,8 @@ public struct DatabaseSchema: Sendable {
 /// Calls block for the disk or for another process's transaction (30 s at most, then an error).
 public final class MetadataDatabase: Sendable {
     private let queue: DatabaseQueue
+    /// Something was written that has to be on disk before it is reported.
+    private let owesSync = Mutex(false)
 
     /// What the log may grow to before `close` empties it: whoever opens the file first reads all of it.
     private static let logLimit: Int64 = 1 << 20
@@ -102,9 +105,31 @@ public final class MetadataDatabase: Sendable {
 
     /// As `write`, and returns when it is on disk, with all that was written before.
     public func writeDurably<R>(_ body: (Transaction) throws -> R) throws -> R {
-        try translating { try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous=FULL") } }
-        defer { try? queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous=NORMAL") } }
-        return try write(body)
+        let result = try write(body)
+        owesSync.withLock { $0 = true }
+        try sync()
+        return result
+    }
+
+    /// As `write`, for what `sync` is to bring to the disk before it is reported.
+    func writeBeforeSync<R>(_ body: (Transaction) throws -> R) throws -> R {
+        let result = try write(body)
+        owesSync.withLock { $0 = true }
+        return result
+    }
+
+    /// Returns when everything is on disk that has to be; does nothing when nothing has.
+    public func sync() throws {
+        guard owesSync.withLock({ $0 }) else { return }
+        // All that was committed is in the log, or went from there to a file that was synced first.
+        let log = RawPath(queue.path + "-wal")
+        do {
+            let file = try open(log, .readOnly)
+            try syncFile(file.raw)
+        } catch {
+            guard error.isNotFound else { throw error }
+        }
+        owesSync.withLock { $0 = false }
     }
 
     /// Runs `body` on one consistent state of the tables.
