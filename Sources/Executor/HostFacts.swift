@@ -13,7 +13,7 @@ struct HostFacts: Sendable {
     var architecture: String
     /// Major and minor version of the kernel.
     var kernel: (Int, Int)
-    /// As `uname -r` tells it.
+    /// As `uname -r` and `uname -v` tell it.
     var kernelRelease: String
     /// Bits of the bounding set.
     var capabilities: UInt64
@@ -28,8 +28,9 @@ struct HostFacts: Sendable {
         var names = utsname()
         uname(&names)
         architecture = Self.dockerArchitecture(Self.text(&names.machine))
-        kernelRelease = Self.text(&names.release)
-        let numbers = kernelRelease.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+        let release = Self.text(&names.release)
+        kernelRelease = release + " " + Self.text(&names.version)
+        let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
         kernel = (numbers.first ?? 0, numbers.count > 1 ? numbers[1] : 0)
         capabilities = Self.statusField("CapBnd:", radix: 16) ?? 0
         let map = (try? readFile("/proc/self/gid_map", limit: 64 << 10)) ?? []

@@ -49,7 +49,7 @@ public final class OCIRuntime: ProcessExecutor {
         self.program = program
         // crun copies itself and starts again, so that no container can write to it, unless nobody can write to what it was
         // started from: that is a fifth of the time that a container takes.
-        executable = program.kind == .crun ? try? sealedCopy(of: RawPath(program.path)).shared() : nil
+        executable = program.canBeCopied ? try? sealedCopy(of: RawPath(program.path)).shared() : nil
         host = .current
         seccomp = try SeccompCache(SeccompProfile.load(seccompProfiles), kept: filters)
         self.outOfMemoryKills = outOfMemoryKills

@@ -14,6 +14,9 @@ struct RuntimeProgram: Hashable, Sendable {
     var path: String
     /// Takes a seccomp filter that was compiled before, which saves most of the time that a container takes to start.
     var takesCompiledSeccomp: Bool
+    /// Another program under the same path, or another library that compiles filters for it, has another one. Nil when
+    /// that cannot be told.
+    var identity: String?
 
     /// The first crun of the directories, else the first runc.
     static func find(in directories: [String], kinds: [Kind] = Kind.allCases) throws(ExecutorError) -> RuntimeProgram {
@@ -24,7 +27,8 @@ struct RuntimeProgram: Hashable, Sendable {
                 return RuntimeProgram(
                     kind: kind,
                     path: path,
-                    takesCompiledSeccomp: kind == .crun && mentionsCompiledSeccomp(path)
+                    takesCompiledSeccomp: kind == .crun && mentionsCompiledSeccomp(path),
+                    identity: identity(path)
                 )
             }
         }
@@ -35,10 +39,30 @@ struct RuntimeProgram: Hashable, Sendable {
         )
     }
 
-    /// Another program under the same path has another one.
-    var identity: String {
-        guard let status = try? status(at: workingDirectory, RawPath(path), following: true) else { return path }
+    private static func identity(_ path: String) -> String? {
+        guard let program = version(of: path) else { return nil }
+        let folders =
+            ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"]
+            + ["x86_64", "aarch64", "i386", "arm", "powerpc64le", "s390x", "riscv64"].flatMap { machine in
+                ["gnu", "gnueabihf"].map { "/usr/lib/\(machine)-linux-\($0)" }
+            }
+        return ([program] + folders.compactMap { version(of: $0 + "/libseccomp.so.2") }).joined(separator: "\n")
+    }
+
+    private static func version(of path: String) -> String? {
+        guard let status = try? status(at: workingDirectory, RawPath(path), following: true) else { return nil }
         return "\(path) \(status.inode) \(status.size) \(status.modified.sinceEpoch) \(status.changed.sinceEpoch)"
+    }
+
+    /// Whether it may be executed from a copy: not where the system gives it rights by its path or its file.
+    var canBeCopied: Bool {
+        if kind != .crun { return false }
+        let enforced = (try? readFile("/sys/fs/selinux/enforce", limit: 16)) ?? []
+        let profile = try? status(at: workingDirectory, "/etc/apparmor.d/crun")
+        guard enforced.first != UInt8(ascii: "1"), profile == nil, let file = try? open(RawPath(path), .readOnly),
+            let attributes = try? extendedAttributeNames(of: file.raw)
+        else { return false }
+        return !attributes.contains("security.capability")
     }
 
     private static func isProgram(_ path: String) -> Bool {

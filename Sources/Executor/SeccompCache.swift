@@ -17,8 +17,8 @@ final class SeccompCache: Sendable {
 
     private struct Filter: Sendable {
         var rules: [UInt8]
-        /// Names the rules and what compiles them.
-        var key: Digest
+        /// Names the rules and what compiles them; nil for what must be compiled each time.
+        var key: Digest?
         /// In base64.
         var compiled: String?
     }
@@ -47,23 +47,26 @@ final class SeccompCache: Sendable {
         _ host: HostFacts,
         _ program: RuntimeProgram
     ) -> Filter {
-        let rules = profile.resolved(capabilities: capabilities, host: host).encoded()
+        let resolved = profile.resolved(capabilities: capabilities, host: host)
+        var filter = Filter(rules: resolved.encoded())
+        // With a compiled filter crun asks for no flags and listens to nobody, whatever the rules say.
+        guard program.takesCompiledSeccomp, let identity = program.identity, !SeccompProfile.isMoreThanAFilter(resolved)
+        else { return filter }
         var hasher = Digest.Hasher()
-        hasher.update(program.identity + "\n" + host.kernelRelease + "\n")
-        hasher.update(rules)
-        var filter = Filter(rules: rules, key: hasher.finalize())
-        if program.takesCompiledSeccomp, let bytes = kept?.load(filter.key), Self.isFilter(bytes) {
-            filter.compiled = base64(bytes)
-        }
+        hasher.update(identity + "\n" + host.kernelRelease + "\n")
+        hasher.update(filter.rules)
+        let key = hasher.finalize()
+        filter.key = key
+        if let bytes = kept?.load(key), Self.isFilter(bytes) { filter.compiled = base64(bytes) }
         return filter
     }
 
     /// Keeps what crun compiled the rules to; it leaves that in the state of its container.
     func keep(compiledIn scratch: RawPath, capabilities: [String], program: RuntimeProgram) {
         let capabilities = Set(capabilities)
-        guard program.takesCompiledSeccomp, let filter = filters.withLock({ $0[capabilities] }),
-            filter.compiled == nil
-        else { return }
+        guard let filter = filters.withLock({ $0[capabilities] }), filter.compiled == nil, let key = filter.key else {
+            return
+        }
         let path = scratch.appending("state").appending(RuntimeProgram.containerName).appending("seccomp.bpf")
         guard let bytes = try? readFile(path, limit: 1 << 20), Self.isFilter(bytes) else { return }
         let text = base64(bytes)
@@ -71,7 +74,7 @@ final class SeccompCache: Sendable {
             defer { filters[capabilities]?.compiled = text }
             return filters[capabilities]?.compiled == nil
         }
-        if isFirst { kept?.save(filter.key, bytes) }
+        if isFirst { kept?.save(key, bytes) }
     }
 
     /// A filter is a list of 8-byte instructions.

@@ -54,6 +54,13 @@ struct SeccompProfile: Sendable {
         return .object(result)
     }
 
+    /// Whether resolved rules say more than which calls are let through: flags of the filter, or somebody to be asked.
+    static func isMoreThanAFilter(_ resolved: JSONValue) -> Bool {
+        let actions = [resolved["defaultAction"]] + (resolved["syscalls"]?.arrayValue ?? []).map { $0["action"] }
+        return resolved["flags"]?.arrayValue?.isEmpty == false
+            || actions.contains { $0?.stringValue == "SCMP_ACT_NOTIFY" }
+    }
+
     private static func rule(_ rule: JSONValue) -> JSONValue? {
         let names = rule["names"]?.arrayValue ?? rule["name"].map { [$0] } ?? []
         guard !names.isEmpty, let action = rule["action"] else { return nil }

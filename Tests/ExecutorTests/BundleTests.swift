@@ -188,4 +188,30 @@ import Testing
         }
         #expect(try SeccompProfile.load([directory.appending("absent")]) == nil)
     }
+
+    private struct AnyFilter: CompiledFilters {
+        func load(_ key: Digest) -> [UInt8]? { [UInt8](repeating: 6, count: 8) }
+        func save(_ key: Digest, _ filter: [UInt8]) {}
+    }
+
+    /// A compiled filter has neither flags nor a listener, and one of an unknown program is nobody's.
+    @Test(arguments: [
+        (#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}"#, "a program", true),
+        (#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [], "flags": []}"#, "a program", true),
+        (#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}"#, nil, false),
+        (
+            #"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [], "flags": ["SECCOMP_FILTER_FLAG_LOG"]}"#,
+            "a program", false
+        ),
+        (
+            #"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_NOTIFY"}]}"#,
+            "a program", false
+        ),
+    ])
+    func compiledFilters(profile: String, identity: String?, isUsed: Bool) throws {
+        let cache = SeccompCache(try SeccompProfile(parsing: Array(profile.utf8)), kept: AnyFilter())
+        let program = RuntimeProgram(kind: .crun, path: "/crun", takesCompiledSeccomp: true, identity: identity)
+        let filter = cache.filter(capabilities: [], host: .current, program: program)
+        if case .compiled = filter { #expect(isUsed) } else { #expect(!isUsed) }
+    }
 }
