@@ -124,7 +124,8 @@ struct TarHeaderEncoder {
     private func paxBlocks(for path: [UInt8]) -> [UInt8] {
         let body = records.encoded()
         var header = TarHeaderEncoder(entry)
-        let name = path.last == slash ? path.dropLast() : path[...]
+        var name = path[...]
+        while name.last == slash { name.removeLast() }
         let base = name[(name.lastIndex(of: slash).map { $0 + 1 } ?? 0)...]
         header.put("PaxHeaders/", at: 0)
         for (index, byte) in base.prefix(80).enumerated() {

@@ -51,6 +51,7 @@ struct PathSelection {
 
     private static func add(_ components: [String], to literals: inout [RawPath: Match]) {
         var path = RawPath("")
+        literals[path] = .above
         for component in components.dropLast() {
             path = path.appending(component)
             if literals[path] == nil { literals[path] = .above }

@@ -52,7 +52,8 @@ struct SpaceKeeper {
         try? store.snapshots.measure(until: limit, cancellation)
     }
 
-    /// False when even all that the disk holds would be within the rules: the cache is a part of it.
+    /// False when even all that the disk holds would be within the rules: what the cache takes of it is a part of that.
+    /// (Files that share blocks are measured with more than they take.)
     private func mayBeOver(_ state: SpaceState, _ disk: FileSystemSpace) -> Bool {
         isOver(max(state.used, disk.total - disk.free), disk)
     }

@@ -9,7 +9,8 @@ import Testing
 struct PathSelectionTests {
     /// Patterns; a path; what of it is read; whether steps read through it if it is a symlink.
     @Test(arguments: [
-        (["a/b"], "a", PathSelection.Match.above, true),
+        (["a/b"], "", PathSelection.Match.above, true),
+        (["a/b"], "a", .above, true),
         (["a/b"], "a/b", .whole, true),
         (["a/b"], "a/b/c/d", .whole, false),
         (["a/b"], "a/bc", .none, false),
