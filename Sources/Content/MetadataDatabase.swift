@@ -120,16 +120,18 @@ public final class MetadataDatabase: Sendable {
 
     /// Returns when everything is on disk that has to be; does nothing when nothing has.
     public func sync() throws {
-        guard owesSync.withLock({ $0 }) else { return }
-        // All that was committed is in the log, or went from there to a file that was synced first.
-        let log = RawPath(queue.path + "-wal")
-        do {
-            let file = try open(log, .readOnly)
-            try syncFile(file.raw)
-        } catch {
-            guard error.isNotFound else { throw error }
+        // Who writes or syncs meanwhile waits: nobody's write is taken for one that this brings to the disk.
+        try owesSync.withLock { owes in
+            guard owes else { return }
+            // All that was committed is in the log, or went from there to a file that was synced first.
+            do throws(SystemError) {
+                let file = try open(RawPath(queue.path + "-wal"), .readOnly)
+                try syncFile(file.raw)
+            } catch {
+                guard error.isNotFound else { throw error }
+            }
+            owes = false
         }
-        owesSync.withLock { $0 = false }
     }
 
     /// Runs `body` on one consistent state of the tables.
