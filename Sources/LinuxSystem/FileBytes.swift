@@ -74,3 +74,14 @@ public func replaceFile(
         throw error
     }
 }
+
+/// Hands over all bytes of the file from where it is read next.
+public func readPieces(_ fd: CInt, _ take: (UnsafeRawBufferPointer) throws -> Void) throws {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+    defer { buffer.deallocate() }
+    while true {
+        let count = try readBytes(fd, into: buffer)
+        if count == 0 { return }
+        try take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+    }
+}

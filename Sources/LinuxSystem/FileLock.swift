@@ -28,6 +28,21 @@ public final class FileLock: Sendable {
         self.fd = fd.shared()
     }
 
+    /// Blocks until the lock is had; nil when the file does not exist.
+    public init?(ifPresent path: RawPath) throws(SystemError) {
+        let fd: OwnedFD
+        do throws(SystemError) {
+            fd = try open(path, .readWrite)
+        } catch {
+            if error.isNotFound { return nil }
+            throw error
+        }
+        while flock(fd.raw, LOCK_EX) != 0 {
+            guard errno == EINTR else { throw .last("flock", path.description) }
+        }
+        self.fd = fd.shared()
+    }
+
     // Not by closing alone: a process that is started just now has a copy of the descriptor for a moment.
     deinit { flock(fd.raw, LOCK_UN) }
 
