@@ -62,8 +62,13 @@ private final class RecordingSnapshotter: Snapshotter {
 
     var published: [SnapshotID] { ids.withLock { $0 } }
 
-    func publish(_ pending: PendingSnapshot) throws -> SnapshotID {
-        let id = try next.publish(pending)
+    func publish(_ pending: PendingSnapshot) throws -> SnapshotID { note(try next.publish(pending)) }
+
+    func publish(_ pending: PendingSnapshot, packed: PackedLayer) throws -> SnapshotID {
+        note(try next.publish(pending, packed: packed))
+    }
+
+    private func note(_ id: SnapshotID) -> SnapshotID {
         ids.withLock { $0.append(id) }
         return id
     }

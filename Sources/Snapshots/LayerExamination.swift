@@ -43,11 +43,33 @@ extension OverlaySnapshotter {
     /// Looks at every file's status, and at no content: finds what was removed, and what was written since the layer
     /// was published, except in a store that was copied as a whole.
     public func examine(_ layer: StoredLayer, _ checkCancellation: () throws -> Void) throws -> LayerCondition {
-        guard let root = try statusIfPresent(at: workingDirectory, path(of: layer.id)) else { return .missing }
-        guard root.kind == .directory else { return .altered("it is no directory") }
-        guard let text = layer.mark else { return .sound }
-        guard let mark = LayerMark(text) else { return .altered("what is remembered of it is damaged") }
+        let mark = layer.mark.map(LayerMark.init)
+        if case .some(nil) = mark, try form(of: layer.id, nil) != nil {
+            return .altered("what is remembered of it is damaged")
+        }
+        guard let form = try form(of: layer.id, mark ?? nil) else {
+            let there = try statusIfPresent(at: workingDirectory, path(of: layer.id))
+            return there == nil ? .missing : .altered("it is no directory")
+        }
+        guard let mark = mark ?? nil else { return .sound }
         if mark.mayBeIncomplete(machineStart) { return .incomplete }
+        switch form {
+        case .directory(let root): return try examine(layer, root, mark, checkCancellation)
+        case .archive(let archive):
+            guard mark.fits(archive) else { return .altered("its archive was changed") }
+            guard mark.isOriginal(archive), archive.changed != mark.published else { return .sound }
+            // Times may have changed and nothing else.
+            let isSame = try archivedDiffID(of: layer.id, checkCancellation) == layer.diffID
+            return isSame ? .sound : .altered("its archive was changed after the layer was made")
+        }
+    }
+
+    private func examine(
+        _ layer: StoredLayer,
+        _ root: FileStatus,
+        _ mark: LayerMark,
+        _ checkCancellation: () throws -> Void
+    ) throws -> LayerCondition {
         guard mark.fits(root) else { return .altered("its root directory was changed") }
         guard mark.isOriginal(root) else { return .sound }
         let path = try firstChange(below: layerDirectory(layer.id), since: mark.published, checkCancellation)
@@ -94,7 +116,8 @@ extension OverlaySnapshotter {
 
     /// The diffID that the layer has now, from all bytes of its files.
     public func archivedDiffID(of id: SnapshotID, _ checkCancellation: () throws -> Void) throws -> DiffID {
-        try Snapshots.archivedDiffID(of: layerDirectory(id), checkCancellation)
+        if let packed = try packedDiffID(of: id, checkCancellation) { return packed }
+        return try Snapshots.archivedDiffID(of: layerDirectory(id), checkCancellation)
     }
 
     /// The diffID that a layer's archive would have if it were unpacked on `lower` and archived again: to compare with
@@ -139,7 +162,7 @@ extension OverlaySnapshotter {
     ///
     /// - Parameter diffID: what its archive was found to have.
     public func adopt(_ id: SnapshotID, _ diffID: DiffID) throws {
-        let mark = LayerMark(try status(at: workingDirectory, path(of: id)))
+        let mark = try currentMark(of: id)
         try database.write { transaction in
             try transaction.execute(
                 "INSERT OR IGNORE INTO snapshots (id, diff_id, created, used, root) VALUES (?, ?, ?, ?, ?)",
@@ -153,13 +176,18 @@ extension OverlaySnapshotter {
 
     /// Remembers what a layer looks like whose content was proved just now, as if it had been published.
     public func mark(_ id: SnapshotID) throws {
-        let mark = LayerMark(try status(at: workingDirectory, path(of: id)))
+        let mark = try currentMark(of: id)
         try database.write { transaction in
             try transaction.execute(
                 "UPDATE snapshots SET root = ? WHERE id = ?",
                 [.text(mark.description), .integer(id.rawValue)]
             )
         }
+    }
+
+    private func currentMark(of id: SnapshotID) throws -> LayerMark {
+        guard let form = try form(of: id, nil) else { throw goneWhileUsed(id) }
+        return LayerMark(form.status)
     }
 
     /// Forgets layers and what names them, so that nobody finds them any more. Their directories stay for those who use

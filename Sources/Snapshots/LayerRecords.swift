@@ -42,13 +42,7 @@ extension OverlaySnapshotter {
                 "UPDATE snapshots SET diff_id = ?, size = ? WHERE id = ?",
                 [.text(diffID.description), .integer(size), .integer(id.rawValue)]
             )
-            guard transaction.changes == 1 else {
-                throw SnapshotError(
-                    .missing,
-                    "layer \(id) was removed from the store while it was used",
-                    nextStep: "build or pull again"
-                )
-            }
+            guard transaction.changes == 1 else { throw goneWhileUsed(id) }
         }
     }
 

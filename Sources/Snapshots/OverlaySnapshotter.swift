@@ -95,19 +95,16 @@ public final class OverlaySnapshotter: Snapshotter {
     }
 
     public func layerDirectory(_ id: SnapshotID) throws -> SharedFD {
+        if try statusIfPresent(at: workingDirectory, archivePath(of: id)) != nil { try unpack(id) }
         do throws(SystemError) {
             return try open(path(of: id), [.directory, .noFollow]).shared()
         } catch {
-            throw missing(id, error)
+            throw SnapshotError(
+                .missing,
+                "layer \(id) of the store cannot be opened: \(error)",
+                nextStep: "run galley doctor, then build or pull again"
+            )
         }
-    }
-
-    private func missing(_ id: SnapshotID, _ error: SystemError) -> SnapshotError {
-        SnapshotError(
-            .missing,
-            "layer \(id) of the store cannot be opened: \(error)",
-            nextStep: "run galley doctor, then build or pull again"
-        )
     }
 
     // MARK: Merging
@@ -145,11 +142,15 @@ public final class OverlaySnapshotter: Snapshotter {
             return
         }
         let lower = try layerDirectory(top)
-        let status = try status(of: lower.raw)
+        try copyRootMetadata(from: lower.raw, to: pending)
+    }
+
+    func copyRootMetadata(from directory: CInt, to pending: PendingSnapshot) throws {
+        let status = try status(of: directory)
         try setOwner(of: pending.directory.raw, uid: status.uid, gid: status.gid)
         try setPermissions(of: pending.directory.raw, status.permissions)
-        for name in try extendedAttributeNames(of: lower.raw) where !name.contains("overlay.") {
-            guard let value = try extendedAttribute(of: lower.raw, name) else { continue }
+        for name in try extendedAttributeNames(of: directory) where !name.contains("overlay.") {
+            guard let value = try extendedAttribute(of: directory, name) else { continue }
             try setExtendedAttribute(of: pending.directory.raw, name, value)
         }
         try setTimes(of: pending.directory.raw, status.modified)
@@ -226,19 +227,42 @@ public final class OverlaySnapshotter: Snapshotter {
     // MARK: Publishing
 
     public func publish(_ pending: PendingSnapshot) throws -> SnapshotID {
+        try publish(pending, archive: nil) { directory in
+            try renameFile(pending.directoryPath, to: workingDirectory, directory.appending("fs"))
+            return try status(of: pending.directory.raw)
+        }
+    }
+
+    public func publish(_ pending: PendingSnapshot, packed: PackedLayer) throws -> SnapshotID {
+        try publish(pending, archive: packed) { directory in
+            try renameFile(pending.directoryPath, to: workingDirectory, directory.appending("root"))
+            let archive = directory.appending("layer.tar")
+            try renameFile(pending.archivePath, to: workingDirectory, archive)
+            return try status(at: workingDirectory, archive)
+        }
+    }
+
+    /// - Parameter move: moves what was made into the layer's place, and returns what its mark is made of.
+    private func publish(
+        _ pending: PendingSnapshot,
+        archive: PackedLayer?,
+        _ move: (RawPath) throws -> FileStatus
+    ) throws -> SnapshotID {
         do {
             let id = try database.write { transaction in
                 try transaction.execute(
-                    "INSERT INTO snapshots (created, used) VALUES (?, ?)",
-                    [.integer(FileTime.now.seconds), .integer(root.useStamp)]
+                    "INSERT INTO snapshots (created, used, diff_id, size) VALUES (?, ?, ?, ?)",
+                    [
+                        .integer(FileTime.now.seconds), .integer(root.useStamp),
+                        SQLValue(archive?.diffID.description), SQLValue(archive?.size),
+                    ]
                 )
                 let id = SnapshotID(transaction.lastInsertedID)
                 let directory = snapshotsPath.appending("\(id)")
                 // A process that died between the rename and its commit may have left this number behind.
                 try removeTree(directory)
                 try makeDirectory(directory, mode: 0o700)
-                try renameFile(pending.directoryPath, to: workingDirectory, directory.appending("fs"))
-                let mark = LayerMark(try status(of: pending.directory.raw), unsettledSince: machineStart)
+                let mark = LayerMark(try move(directory), unsettledSince: machineStart)
                 try transaction.execute(
                     "UPDATE snapshots SET root = ? WHERE id = ?",
                     [.text(mark.description), .integer(id.rawValue)]
@@ -303,15 +327,13 @@ public final class OverlaySnapshotter: Snapshotter {
         }
     }
 
-    /// Whether the layer's directory is there, all of it, and its root looks as it did when it was published.
+    /// Whether the layer's directory or archive is there, all of it, and looks as it did when it was published.
     ///
     /// - Parameter mark: what the store remembers of it; nil of layers of older versions.
     func isPresent(_ id: SnapshotID, _ mark: String?) throws -> Bool {
-        guard let status = try statusIfPresent(at: workingDirectory, path(of: id)) else { return false }
-        guard status.kind == .directory else { return false }
-        guard let mark else { return true }
-        guard let mark = LayerMark(mark) else { return false }
-        return mark.fits(status) && !mark.mayBeIncomplete(machineStart)
+        guard let mark else { return try form(of: id, nil) != nil }
+        guard let mark = LayerMark(mark), let form = try form(of: id, mark) else { return false }
+        return mark.fits(form.status) && !mark.mayBeIncomplete(machineStart)
     }
 }
 

@@ -2,6 +2,7 @@
 // Copyright the Galley authors
 
 public import LinuxSystem
+public import OCI
 
 /// A layer's tree in the store.
 public struct SnapshotID: Hashable, Sendable, Comparable, CustomStringConvertible {
@@ -30,6 +31,10 @@ public protocol Snapshotter: Sendable {
 
     /// Makes the tree a layer for good. What it holds must be complete.
     func publish(_ pending: PendingSnapshot) throws -> SnapshotID
+
+    /// Makes a layer for good of the archive that was written to `PendingSnapshot.makeArchive`, and of the owner, mode,
+    /// times and attributes of the tree's root. The archive is unpacked when somebody looks at the layer's tree.
+    func publish(_ pending: PendingSnapshot, packed: PackedLayer) throws -> SnapshotID
 
     /// Whether all the layers are there. If so they are marked as used now, otherwise none of them is.
     func use(_ layers: [SnapshotID]) throws -> Bool
@@ -78,6 +83,25 @@ public final class PendingSnapshot: Sendable {
 
     /// The layer's root directory by name.
     public var directoryPath: RawPath { path.appending("fs") }
+
+    /// An empty file for the layer's archive, an uncompressed tar.
+    public func makeArchive() throws -> OwnedFD {
+        try open(archivePath, [.readWrite, .create, .exclusive], mode: 0o600)
+    }
+
+    var archivePath: RawPath { path.appending("layer.tar") }
+}
+
+/// What whoever wrote a layer's archive knows of it.
+public struct PackedLayer: Hashable, Sendable {
+    public var diffID: DiffID
+    /// Bytes of its files.
+    public var size: Int64
+
+    public init(diffID: DiffID, size: Int64) {
+        self.diffID = diffID
+        self.size = size
+    }
 }
 
 /// Why a layer cannot be made or used.
