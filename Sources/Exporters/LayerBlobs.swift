@@ -81,7 +81,10 @@ public struct LayerBlobs: Sendable {
         -> Descriptor
     {
         if let (blob, compression) = try otherBlob(of: layer) {
-            return try recompress(blob, compression, layer, cancellation, sink)
+            return try recompress(compression, layer, cancellation, sink) { try content.read(blob, $0) }
+        }
+        if layer.epoch == nil, let archive = try snapshots.packedArchive(of: layer.snapshot) {
+            return try recompress(.none, layer, cancellation, sink) { try readPieces(archive.raw, $0) }
         }
         let directory = try snapshots.layerDirectory(layer.snapshot)
         let writer = try LayerWriter(
@@ -109,12 +112,13 @@ public struct LayerBlobs: Sendable {
         return nil
     }
 
+    /// - Parameter feed: hands over the layer's archive in the form that it has.
     private func recompress(
-        _ blob: Descriptor,
         _ compression: MediaType.Compression,
         _ layer: AssembledLayer,
         _ cancellation: CancellationFlag,
-        _ sink: @escaping ByteSink
+        _ sink: @escaping ByteSink,
+        from feed: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
     ) throws -> Descriptor {
         let hashes = Hashes()
         let output: ByteSink = { bytes in
@@ -141,7 +145,7 @@ public struct LayerBlobs: Sendable {
             hashes.plain.update(bytes)
             if let compressor { try compressor.write(bytes) } else { try output(bytes) }
         }
-        try content.read(blob) { bytes in
+        try feed { bytes in
             try cancellation.check()
             try input.write(bytes)
         }
