@@ -123,7 +123,7 @@ public final class BuildStep: SolverOp {
         case .merge:
             return try await merged(inputs)
         case .file(let op):
-            let step = FileStep(op, environment)
+            let step = FileStep(op, environment, isUnread: environment.unreadSteps.contains(vertex.id))
             let result = try await step.run(inputs)
             let value = try await value(op.hasBase, inputs, result.layers, isReusable: !result.sourceChanged)
             try await note(op.showsAllItReads ? result.layers.last : nil, inputs) {

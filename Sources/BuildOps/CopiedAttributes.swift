@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import Archive
 import LinuxSystem
 import OCI
 
@@ -25,6 +26,17 @@ func copyExtendedAttributes(from source: CInt, to target: CInt) throws {
             guard error.isAttributeRefusal, name != "security.capability" else { throw error }
         }
     }
+}
+
+/// The attributes, in the order in which an archive has them.
+func copiedAttributes(of fd: CInt) throws(SystemError) -> [ExtendedAttribute] {
+    var attributes: [ExtendedAttribute] = []
+    for name in try copiedAttributeNames(of: fd) {
+        if let value = try extendedAttribute(of: fd, name) {
+            attributes.append(ExtendedAttribute(name: name, value: value))
+        }
+    }
+    return attributes
 }
 
 /// The digest of the attributes; nil when there are none.

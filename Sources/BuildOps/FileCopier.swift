@@ -22,18 +22,11 @@ final class FileCopier: Sendable {
         var destination: RawPath { newDirectory.appending(newName) }
     }
 
-    private struct LinkKey: Hashable {
-        var device: UInt64
-        var inode: UInt64
-
-        init(_ status: FileStatus) { (device, inode) = (status.device, status.inode) }
-    }
-
     private struct Links {
         /// Where each file with several names was copied to.
-        var first: [LinkKey: RawPath] = [:]
+        var first: [HardLinks.Identity: RawPath] = [:]
         /// The same by place, for a copy that something else replaces.
-        var places: [RawPath: LinkKey] = [:]
+        var places: [RawPath: HardLinks.Identity] = [:]
     }
 
     /// Files up to this many bytes go through a buffer: that takes fewer and cheaper calls.
@@ -79,7 +72,7 @@ final class FileCopier: Sendable {
     /// Copies what has this status with `copy`, or makes it another name of the copy that was made of it before.
     func copyOrLink(_ status: FileStatus, _ place: Place, _ copy: () throws -> Void) throws {
         guard status.links > 1 else { return try copy() }
-        let key = LinkKey(status)
+        let key = HardLinks.Identity(status)
         // Whoever comes with another name meanwhile waits until there is something to link to.
         try links.withLock { links in
             if let first = links.first[key] {

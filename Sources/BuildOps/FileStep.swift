@@ -20,10 +20,13 @@ struct FileStep {
 
     private let op: FileOp
     private let environment: StepEnvironment
+    /// Nobody is going to read the layer's tree in this build.
+    private let isUnread: Bool
 
-    init(_ op: FileOp, _ environment: StepEnvironment) {
+    init(_ op: FileOp, _ environment: StepEnvironment, isUnread: Bool = false) {
         self.op = op
         self.environment = environment
+        self.isUnread = isUnread
     }
 
     // MARK: Content
@@ -109,14 +112,47 @@ struct FileStep {
             sources[copy.input] = try await environment.source(inputs[copy.input])
         }
         let opened = sources
-        return try await cancellableBlocking { try runBlocking(base, opened, $0) }
+        return try await cancellableBlocking { cancellation in
+            if isUnread, let packed = try packBlocking(base, opened, cancellation) { return packed }
+            return try runBlocking(base, opened, cancellation)
+        }
     }
 
-    private func runBlocking(
+    /// Makes the layer an archive; nil when it must be made as files, or may as well be.
+    private func packBlocking(
         _ base: [SnapshotID],
         _ sources: [Int: any SourceTree],
         _ cancellation: CancellationFlag
-    ) throws -> Result {
+    ) throws -> Result? {
+        guard op.actions.count == 1, case .copy(let copy)? = op.actions.first, !copy.unpacksArchives,
+            let source = sources[copy.input]
+        else { return nil }
+        let items = try source.sources(of: copy)
+        guard items.count == 1, let item = items.first, item.status.kind == .directory, item.filter == nil else {
+            return nil
+        }
+        let (pending, target) = try begin(base)
+        let packer = LayerPacker(
+            from: source,
+            to: target,
+            owner: try copy.owner.map { try owners(target).owner($0.text) },
+            permissions: copy.permissions,
+            checkCancellation: cancellation.check
+        )
+        guard try packer.isWorthwhile(item) else { return nil }
+        do {
+            let destination = try target.resolve(try checkedPath(copy.destination))
+            let packed = try packer.pack(item, to: destination, pending.makeArchive())
+            let layer = try environment.snapshotter.publish(pending, packed: packed)
+            return Result(layers: base + [layer], sourceChanged: false)
+        } catch is LayerPacker.NotPackable {
+            pending.discard()
+            return nil
+        }
+    }
+
+    /// A layer on top of the base.
+    private func begin(_ base: [SnapshotID]) throws -> (PendingSnapshot, LayerTarget) {
         let snapshotter = environment.snapshotter
         let pending = try snapshotter.begin()
         let tree = try snapshotter.readTree(base)
@@ -128,6 +164,15 @@ struct FileStep {
             let directory = try snapshotter.layerDirectory(bottom)
             target.leastTime = try newestTime(in: directory.raw)
         }
+        return (pending, target)
+    }
+
+    private func runBlocking(
+        _ base: [SnapshotID],
+        _ sources: [Int: any SourceTree],
+        _ cancellation: CancellationFlag
+    ) throws -> Result {
+        let (pending, target) = try begin(base)
         var changed = false
         for action in op.actions {
             switch action {
@@ -141,7 +186,7 @@ struct FileStep {
             }
         }
         try target.finish()
-        return Result(layers: base + [try snapshotter.publish(pending)], sourceChanged: changed)
+        return Result(layers: base + [try environment.snapshotter.publish(pending)], sourceChanged: changed)
     }
 
     private func makeDirectory(_ make: FileMakeDirectory, _ target: LayerTarget) throws {

@@ -5,12 +5,15 @@ import LinuxSystem
 
 /// Tells which files of a selection are one file, as a copy of them will be. Names outside of the selection do not count.
 struct HardLinks {
-    private struct Key: Hashable {
-        var device: UInt64
-        var inode: UInt64
+    /// Equal for names of one file.
+    struct Identity: Hashable, Sendable {
+        private let device: UInt64
+        private let inode: UInt64
+
+        init(_ status: FileStatus) { (device, inode) = (status.device, status.inode) }
     }
 
-    private var files: [Key: Int] = [:]
+    private var files: [Identity: Int] = [:]
     private var count = 0
 
     /// To be asked once for each name, in a fixed order: at which of them the same file was met before; nil the first
@@ -18,7 +21,7 @@ struct HardLinks {
     mutating func first(of status: FileStatus) -> Int? {
         count += 1
         guard status.links > 1, status.kind != .directory else { return nil }
-        let key = Key(device: status.device, inode: status.inode)
+        let key = Identity(status)
         if let first = files[key] { return first }
         files[key] = count
         return nil

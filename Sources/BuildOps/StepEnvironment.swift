@@ -43,6 +43,8 @@ public struct StepEnvironment: Sendable {
     public var agents: any SSHAgents
     public var cacheMounts: CacheMounts
     public var witness: (any StepWitness)?
+    /// Steps whose trees nobody reads in this build, only the archives of their layers at most.
+    public var unreadSteps: Set<VertexID> = []
     let contextCopies = ContextCopies()
 
     public init(

@@ -76,6 +76,18 @@ struct BuildOutputs: Sendable {
     /// Those that something is made for.
     var written: [ExportSpec] { all.filter { $0.kind != .cacheOnly } }
 
+    /// Whether some need the files of layers, and not only their archives.
+    var readTrees: Bool {
+        all.contains { spec in
+            switch spec.kind {
+            case .tar, .local: true
+            // Archives with other times than the files have.
+            case .image, .oci, .docker: spec.rewritesTimestamps
+            case .cacheOnly: false
+            }
+        }
+    }
+
     /// - Throws: `BuilderError` for an output that cannot hold an image for several platforms.
     func check(platforms: [Platform]) throws {
         guard platforms.count > 1, all.contains(where: { $0.kind == .docker }) else { return }

@@ -28,6 +28,19 @@ struct BuildPlan {
         self.warnings = warnings
     }
 
+    /// The steps that nothing of the plan reads: the last of each build, and those whose layers it only puts together.
+    var unreadSteps: Set<VertexID> {
+        let targets = builds.compactMap(\.result)
+        let vertices = graph.reachable(from: targets)
+        var read: Set<VertexID> = []
+        // Users come before what they use.
+        for vertex in vertices.reversed() {
+            if case .merge = vertex.op, !read.contains(vertex.id) { continue }
+            read.formUnion(vertex.inputs)
+        }
+        return Set(vertices.map(\.id)).subtracting(read)
+    }
+
     /// Some of the builds.
     func part(_ range: Range<Int>) -> BuildPlan {
         BuildPlan(dockerfile: dockerfile, builds: Array(builds[range]), warnings: [])

@@ -61,7 +61,9 @@ extension Engine {
             if request.verifiesReproducibility {
                 (layers, reproduced) = try await solveTwice(plan, contexts.environment, outputs[0], events)
             } else {
-                layers = try await solve(plan, contexts.environment, events)
+                var environment = contexts.environment
+                if outputs.allSatisfy({ !$0.readTrees }) { environment.unreadSteps = plan.unreadSteps }
+                layers = try await solve(plan, environment, events)
             }
             inquiry.stop()
             // Beside the outputs, so that little is left for the end.

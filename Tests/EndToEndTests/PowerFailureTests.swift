@@ -97,6 +97,31 @@ struct PowerFailureTests {
         #expect(result.output.hasSuffix(id), "\(result)")
     }
 
+    /// The last step's layer is there as its archive, and then as a directory that was made of it.
+    @Test("a layer that was unpacked is there after a power failure")
+    func whatWasUnpackedStays() async throws {
+        let (result, _, _) = try await run(
+            """
+            sed -i '$s,.*,COPY tree /last,' "$context/Dockerfile"
+            build > /dev/null 2>&1
+            fail one two
+            ls -d "$store"/snapshots/*/layer.tar | wc -l
+            galley run --rm app sh -c 'cat /last/* | sha256sum'
+            fail two three
+            galley images -q > /dev/null
+            galley doctor --deep --check >&2
+            galley run --rm app sh -c 'cat /last/* | sha256sum'
+            cat "$context"/tree/* | sha256sum
+            find "$store/snapshots" -maxdepth 2 -name layer.tar | wc -l
+            """
+        )
+        #expect(result.succeeded, "\(result)")
+        let lines = result.output.split(separator: "\n").map(String.init)
+        try #require(lines.count == 5, "\(result)")
+        #expect(lines[0] == "1" && lines[4] == "0", "\(result)")
+        #expect(lines[1] == lines[3] && lines[2] == lines[3], "\(result)")
+    }
+
     /// The database's log stays where it is when a program ends, so nothing else brings these to the disk.
     @Test("names that were given and taken are so after a power failure")
     func namesStay() async throws {
