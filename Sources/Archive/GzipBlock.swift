@@ -3,7 +3,7 @@
 
 import CDeflate
 
-/// Compresses one block into one gzip member; each thread has its own.
+/// Compresses one block into gzip members; each thread has its own.
 ///
 /// `@unchecked Sendable`: used by one thread at a time, the worker that it belongs to.
 final class GzipBlockEncoder: @unchecked Sendable {
@@ -11,8 +11,11 @@ final class GzipBlockEncoder: @unchecked Sendable {
     private let sampler: OpaquePointer
     private let scratch: UnsafeMutableRawBufferPointer
 
-    private static let sampleSize = 8 << 10
-    private static let sampleCount = 8
+    /// Parts of this size are told apart: those that do not compress are stored.
+    private static let partSize = 64 << 10
+    private static let (sampleSize, sampleCount) = (2 << 10, 4)
+    /// What is told apart at the ends of a run.
+    private static let sliceSize = 512
 
     init(level: Int32) throws(ArchiveError) {
         guard let compressor = libdeflate_alloc_compressor(level) else {
@@ -34,43 +37,95 @@ final class GzipBlockEncoder: @unchecked Sendable {
     }
 
     /// Room that `encode` needs for a block of `size` bytes, compressed or stored.
-    static func bound(_ size: Int) -> Int { size + (size / storedLimit + 1) * 5 + 18 + 64 }
-
-    /// Writes a whole gzip member and returns its length. `output` has at least `bound(input.count)` bytes.
-    func encode(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int {
-        if !isIncompressible(input) {
-            let length = libdeflate_gzip_compress(
-                compressor,
-                input.baseAddress,
-                input.count,
-                output.baseAddress,
-                output.count
-            )
-            if length > 0, length < Self.storedSize(input.count) { return length }
-        }
-        return Self.store(input, into: output)
+    static func bound(_ size: Int) -> Int {
+        // Each part may be compressed and end a stored run on both sides.
+        let members = 2 * (size / partSize + 1) + 1
+        return size + (size / storedLimit + members) * 5 + members * 18 + 64
     }
 
-    /// Whether samples spread over the block shrink by less than 2 %: already compressed or encrypted data, on which
-    /// libdeflate spends most of its time for nothing.
+    /// Writes whole gzip members and returns their length. `output` has at least `bound(input.count)` bytes.
+    func encode(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int {
+        var length = 0
+        func put(_ range: Range<Int>, _ isStored: Bool) {
+            let rest = UnsafeMutableRawBufferPointer(rebasing: output[length...])
+            let part = UnsafeRawBufferPointer(rebasing: input[range])
+            length += isStored ? Self.store(part, into: rest) : compress(part, into: rest)
+        }
+        // Bytes that do not compress and wait for those that follow them.
+        var storedFrom = 0
+        forEachRun(input) { run in
+            let compressed = trimmed(run, input)
+            if compressed.isEmpty { return }
+            if storedFrom < compressed.lowerBound { put(storedFrom..<compressed.lowerBound, true) }
+            put(compressed, false)
+            storedFrom = compressed.upperBound
+        }
+        if storedFrom < input.count || length == 0 { put(storedFrom..<input.count, input.count > 0) }
+        return length
+    }
+
+    /// Each longest run of parts that compress.
+    private func forEachRun(_ input: UnsafeRawBufferPointer, _ body: (Range<Int>) -> Void) {
+        var start: Int?
+        for position in stride(from: 0, to: input.count, by: Self.partSize) {
+            let end = min(position + Self.partSize, input.count)
+            if isIncompressible(UnsafeRawBufferPointer(rebasing: input[position..<end])) {
+                if let start { body(start..<position) }
+                start = nil
+            } else if start == nil {
+                start = position
+            }
+        }
+        if let start { body(start..<input.count) }
+    }
+
+    /// The run without what does not compress at its two ends: a few such bytes spoil the code of all that they share a
+    /// block of deflate with. The files of a tar begin and end at multiples of 512 bytes.
+    private func trimmed(_ run: Range<Int>, _ input: UnsafeRawBufferPointer) -> Range<Int> {
+        let size = Self.sliceSize
+        func isDense(_ start: Int) -> Bool {
+            isIncompressible(sample: UnsafeRawBufferPointer(rebasing: input[start..<(start + size)]))
+        }
+        var (start, end) = (run.lowerBound, run.upperBound)
+        while end - start >= 2 * size, isDense(start) { start += size }
+        while end - start >= 2 * size, isDense(end - size) { end -= size }
+        return start..<end
+    }
+
+    /// One member.
+    private func compress(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int {
+        let length = libdeflate_gzip_compress(
+            compressor,
+            input.baseAddress,
+            input.count,
+            output.baseAddress,
+            output.count
+        )
+        return length > 0 && length < Self.storedSize(input.count) ? length : Self.store(input, into: output)
+    }
+
+    /// Whether samples spread over the part shrink by less than 2 %: already compressed or encrypted data, on which
+    /// libdeflate spends most of its time for nothing. The first is at the beginning, where what was before may end.
     private func isIncompressible(_ input: UnsafeRawBufferPointer) -> Bool {
-        let total = Self.sampleSize * Self.sampleCount
-        guard input.count >= 2 * total else { return false }
+        guard input.count >= 2 * Self.sampleSize * Self.sampleCount else { return false }
         let stride = (input.count - Self.sampleSize) / (Self.sampleCount - 1)
-        var compressed = 0
         for sample in 0..<Self.sampleCount {
             let part = UnsafeRawBufferPointer(rebasing: input[(sample * stride)...].prefix(Self.sampleSize))
-            compressed += libdeflate_deflate_compress(
-                sampler,
-                part.baseAddress,
-                part.count,
-                scratch.baseAddress,
-                scratch.count
-            )
-            // One compressible sample in eight may be worth the whole block's trouble.
-            if compressed < (sample + 1) * Self.sampleSize * 98 / 100 { return false }
+            // One compressible sample may be worth the whole part's trouble.
+            if !isIncompressible(sample: part) { return false }
         }
         return true
+    }
+
+    private func isIncompressible(sample: UnsafeRawBufferPointer) -> Bool {
+        let length = libdeflate_deflate_compress(
+            sampler,
+            sample.baseAddress,
+            sample.count,
+            scratch.baseAddress,
+            scratch.count
+        )
+        return length >= sample.count * 98 / 100
     }
 
     // MARK: - Stored members (RFC 1951, 3.2.4; RFC 1952, 2.3)

@@ -6,7 +6,7 @@ import LinuxSystem
 import Testing
 
 @Suite struct CompressionTests {
-    enum Content: CaseIterable { case empty, oneByte, text, random, mixed, exactBlock }
+    enum Content: CaseIterable { case empty, oneByte, text, random, mixed, turns, exactBlock }
 
     static func bytes(_ content: Content) -> [UInt8] {
         var random = SplitMix(state: 7)
@@ -23,6 +23,11 @@ import Testing
         case .text: text(5_000_001)
         case .random: noise(3_500_000)
         case .mixed: text(1_300_000) + noise(2_500_000) + text(900_000)
+        case .turns:
+            (0..<120).reduce(into: []) { bytes, turn in
+                let size = [1, 300, 512, 700, 4096, 20_000, 65_536, 130_001][Int.random(in: 0..<8, using: &random)]
+                bytes += turn.isMultiple(of: 2) ? text(size) : noise(size)
+            }
         case .exactBlock: text(2 << 20)
         }
     }
@@ -74,6 +79,17 @@ import Testing
         let one = try Self.gzip(plain, threads: 1)
         #expect(try Self.gzip(plain, threads: 2, chunk: 4096) == one)
         #expect(try Self.gzip(plain, threads: 7, chunk: 10_000_000) == one)
+    }
+
+    @Test("what does not compress spoils nothing beside it, and is stored")
+    func turnsAreToldApart() throws {
+        let (text, noise) = (Array(Self.bytes(.text)[..<(1 << 20)]), Array(Self.bytes(.random)[..<(1 << 20)]))
+        // As files in a tar, at a place that no block begins at.
+        let plain = [UInt8](repeating: 0, count: 1536) + text + noise + text + noise
+        let alone = try Self.gzip(text, threads: 1).count
+        let packed = try Self.gzip(plain, threads: 2)
+        #expect(packed.count < 2 * (alone + noise.count) + 2 * noise.count / 5000 + 4096)
+        #expect(try Self.inflate(.gzip, packed) == plain)
     }
 
     @Test func noiseIsStored() throws {
