@@ -10,7 +10,10 @@ import CZstd
 public final class ZstdCompressor: StreamFilter {
     public static let defaultLevel: Int32 = 3
 
-    private static let jobSize: Int32 = 4 << 20
+    private static let jobSize: Int32 = 5 << 20
+    /// zstd's own for its level 3 are 17 and 16. With these a tar of /usr/lib and source code (816 MB) comes out 1.2 %
+    /// smaller, in 5 % more time.
+    private static let (hashLog, chainLog) = (Int32(18), Int32(17))
 
     private let sink: ByteSink
     private let context: OpaquePointer
@@ -28,6 +31,10 @@ public final class ZstdCompressor: StreamFilter {
         output = .allocate(byteCount: ZSTD_CStreamOutSize(), alignment: 64)
         _ = ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level)
         _ = ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
+        if level == Self.defaultLevel {
+            _ = ZSTD_CCtx_setParameter(context, ZSTD_c_hashLog, Self.hashLog)
+            _ = ZSTD_CCtx_setParameter(context, ZSTD_c_chainLog, Self.chainLog)
+        }
         let workers = Int32(clamping: max(1, threads ?? WorkerThreads.availableCores))
         // A library without threads refuses; one thread of its plain code it is then.
         if ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers, workers)) == 0 {
