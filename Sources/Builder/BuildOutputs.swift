@@ -146,6 +146,8 @@ struct OutputRun {
     let epochs: [FileTime?]
     /// Name of the image at the bottom, whose repository may already have its layers.
     let base: Reference?
+    /// The output, if it is a layout that was begun before the image was known.
+    let layout: LayoutExport?
     let transfers: TransferReporter
 
     func run(_ spec: ExportSpec, _ result: inout BuildResult) async throws {
@@ -169,19 +171,13 @@ struct OutputRun {
             if spec.names.isEmpty { for image in images { try await keepUnnamed(image) } }
             result.names += spec.names.map(\.description)
             if spec.push { try await push(images, spec, blobs, &result) }
-        case (.oci, let destination?), (.docker, let destination?):
-            let exporter = LayoutExporter(
-                blobs,
-                format: spec.kind == .oci ? .oci : .docker,
-                annotations: spec.annotations
-            )
-            let named = [NamedImage(images, names: spec.names)]
-            let exported: [ExportedImage]
-            if case .file(let path) = destination, !spec.isArchive {
-                exported = try await exporter.exportDirectory(named, to: path, transfers: transfers)
-            } else {
-                exported = try await exporter.exportArchive(named, to: destination, transfers: transfers)
-            }
+        case (.oci, _?), (.docker, _?):
+            guard let place = spec.layoutPlace else { preconditionFailure("a layout has a place") }
+            let export =
+                if let layout { layout } else {
+                    try await spec.layoutExporter(store).begin(place, transfers: transfers)
+                }
+            let exported = try await export.finish([NamedImage(images, names: spec.names)])
             result.imageID = image.configDigest
             if let manifest = exported.first?.manifest { describe(manifest, &result) }
             result.names += spec.names.map(\.description)

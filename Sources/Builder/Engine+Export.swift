@@ -52,7 +52,18 @@ extension Engine {
             try await events.step(spec.stepName + outputs.label) { vertex in
                 let transfers: TransferReporter = { name, total in events.transfer(vertex, name, total: total) }
                 var images = assembled[times] ?? []
+                var layout: LayoutExport?
+                defer { layout?.discard() }
                 if images.isEmpty {
+                    if layers.count == 1, !times.rewritesLayers {
+                        let lead = OutputLead(
+                            engine: self,
+                            layers: layers[0],
+                            baseLayerCount: plan.builds[0].base?.config.diffIDs.count ?? 0,
+                            transfers: transfers
+                        )
+                        layout = try await lead.begin(spec)
+                    }
                     for (index, lowered) in plan.builds.enumerated() {
                         images.append(try await assemble(lowered, layers[index], times, index, transfers))
                     }
@@ -64,6 +75,7 @@ extension Engine {
                     snapshots: layers,
                     epochs: times.epochs,
                     base: plan.builds[0].base?.reference,
+                    layout: layout,
                     transfers: transfers
                 )
                 try await run.run(spec, &result)

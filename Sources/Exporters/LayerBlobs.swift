@@ -77,6 +77,33 @@ public struct LayerBlobs: Sendable {
         return made
     }
 
+    /// The layers of the list whose diffIDs nobody knows yet. Blocks.
+    func new(_ layers: [SnapshotID]) throws -> [SnapshotID] {
+        try layers.filter { try snapshots.diffID(of: $0) == nil || snapshots.size(of: $0) == nil }
+    }
+
+    /// The known diffID of a layer. Blocks.
+    func diffID(of layer: SnapshotID) throws -> DiffID? { try snapshots.diffID(of: layer) }
+
+    /// As `stream`, of a layer whose diffID nobody knows yet: it is learnt on the way, so that the layer is read once.
+    /// Blocks.
+    func streamNew(
+        _ layer: SnapshotID,
+        keeps: Bool,
+        _ cancellation: CancellationFlag,
+        to sink: @escaping ByteSink
+    ) throws -> Descriptor {
+        let copy = keeps && options.compression != .none ? KeptCopy(content) : nil
+        let (written, size) = try archive(layer, epoch: nil, cancellation) { bytes in
+            copy?.write(bytes)
+            try sink(bytes)
+        }
+        copy?.publish(written.descriptor)
+        try snapshots.setArchive(layer, diffID: written.diffID, size: size)
+        try images.addLayerBlob(written.diffID, written.descriptor)
+        return written.descriptor
+    }
+
     private func make(_ layer: AssembledLayer, _ cancellation: CancellationFlag, _ sink: @escaping ByteSink) throws
         -> Descriptor
     {
@@ -86,22 +113,32 @@ public struct LayerBlobs: Sendable {
         if layer.epoch == nil, let archive = try snapshots.packedArchive(of: layer.snapshot) {
             return try recompress(.none, layer, cancellation, sink) { try readPieces(archive.raw, $0) }
         }
-        let directory = try snapshots.layerDirectory(layer.snapshot)
+        let written = try archive(layer.snapshot, epoch: layer.epoch, cancellation, sink).written
+        try verify(written.diffID, layer)
+        return written.descriptor
+    }
+
+    /// - Returns: what was written, and the bytes of the layer's files.
+    private func archive(
+        _ layer: SnapshotID,
+        epoch: FileTime?,
+        _ cancellation: CancellationFlag,
+        _ sink: @escaping ByteSink
+    ) throws -> (written: WrittenLayer, size: Int64) {
+        let directory = try snapshots.layerDirectory(layer)
         let writer = try LayerWriter(
             LayerWriter.Options(
                 compression: options.compression,
                 level: options.level,
                 threads: options.threads,
                 dockerMediaType: !options.ociMediaTypes,
-                sourceDateEpoch: layer.epoch
+                sourceDateEpoch: epoch
             ),
             sink: sink
         )
         let counting = CountingSink(writer, cancellation)
         try withExtendedLifetime(directory) { try LayerArchiver(directory.raw, to: counting).walk() }
-        let written = try writer.finish()
-        try verify(written.diffID, layer)
-        return written.descriptor
+        return (try writer.finish(), counting.bytes)
     }
 
     /// A stored blob of the layer in another compression. A pulled layer's tar cannot be made again from its files.

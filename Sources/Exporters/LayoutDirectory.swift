@@ -48,6 +48,8 @@ final class LayoutDirectory: LayoutWriter {
         }
     }
 
+    var takesUnknownBlobs: Bool { true }
+
     func add(_ name: String, _ bytes: [UInt8]) throws {
         // The index goes last: until then nobody sees that there is more.
         if name == "index.json" { return index = bytes }

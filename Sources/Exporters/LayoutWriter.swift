@@ -11,6 +11,8 @@ protocol LayoutWriter: AnyObject {
     func add(_ name: String, _ bytes: [UInt8]) throws
     /// Adds a blob. `stream` gives the same bytes each time it is called.
     func addBlob(_ expected: Descriptor?, _ stream: (@escaping ByteSink) throws -> Descriptor) throws -> Descriptor
+    /// Whether a blob whose digest is not known beforehand is written at once.
+    var takesUnknownBlobs: Bool { get }
     /// Makes the layout appear.
     func finish() throws
 }
@@ -39,6 +41,8 @@ final class LayoutArchive: LayoutWriter {
         output = try OutputFile(destination)
         for name in ["blobs/", "blobs/sha256/"] { try output.write(PlainTarHeader(name, size: 0, mode: 0o755).bytes) }
     }
+
+    var takesUnknownBlobs: Bool { output.isSeekable }
 
     func add(_ name: String, _ bytes: [UInt8]) throws {
         guard written.insert(name).inserted else { return }

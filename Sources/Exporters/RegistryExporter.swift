@@ -4,6 +4,7 @@
 import Archive
 import LinuxSystem
 public import OCI
+public import Snapshots
 import Solver
 
 /// A repository of a registry that an image is pushed to.
@@ -81,6 +82,45 @@ public struct RegistryExporter: Sendable {
         let manifest = image.manifest(layers, blobs.options, annotations)
         try await push(manifest.bytes, manifest.descriptor, to: target, tags, transfers)
         return ExportedImage(manifest: manifest.descriptor, configDigest: image.configDigest, layers: layers)
+    }
+
+    /// Sends the layers whose diffIDs nobody knows yet, before the image that they belong to is known: each is read once,
+    /// for the blob and for the diffID.
+    public func pushNewLayers(
+        _ ids: [SnapshotID],
+        to target: any PushTarget,
+        transfers: @escaping TransferReporter = silentTransfers
+    ) async throws {
+        let new = try await blocking { [blobs] in try blobs.new(ids) }
+        var waiting = Set(new).sorted().makeIterator()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            func start() {
+                guard let layer = waiting.next() else { return }
+                group.addTask { try await pushNew(layer, to: target, transfers) }
+            }
+            for _ in 0..<parallel { start() }
+            while try await group.next() != nil { start() }
+        }
+    }
+
+    private func pushNew(
+        _ layer: SnapshotID,
+        to target: any PushTarget,
+        _ transfers: TransferReporter
+    ) async throws {
+        let progress = transfers("pushing layer \(layer)", nil)
+        let mediaType = MediaType.layer(blobs.options.compression, docker: !blobs.options.ociMediaTypes)
+        _ = try await target.writeBlob(mediaType: mediaType, expected: nil) { writer in
+            progress.set(0)
+            try await bridgingBytes(
+                from: { [blobs] in _ = try blobs.streamNew(layer, keeps: false, $0, to: $1) },
+                to: { chunk in
+                    try await writer.write(chunk)
+                    progress.add(Int64(chunk.count))
+                }
+            )
+        }
+        progress.complete()
     }
 
     private func push(
