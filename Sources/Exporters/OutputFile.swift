@@ -12,7 +12,8 @@ public enum ExportDestination: Hashable, Sendable {
 }
 
 /// A destination being written. A regular file appears under its name when it is complete, and not at all otherwise:
-/// until then it has no name (`O_TMPFILE`), so that even a killed process leaves nothing.
+/// until then it has no name (`O_TMPFILE`), so that even a killed process leaves nothing. Where the name is taken, or files
+/// must have one, there is a temporary one; what a killed process left under such a name goes with the next output.
 ///
 /// Used by one thread.
 final class OutputFile {
@@ -118,21 +119,55 @@ final class OutputFile {
         }
         let (parent, name) = split(file)
         let directory = try LinuxSystem.open(parent, [.directory]).shared()
+        removeLeftovers(of: name, in: directory)
+        var made = try create(name, in: directory)
+        // The lock tells those that look for leftovers that somebody is at work. One of them may have been faster.
+        for _ in 0..<3 {
+            guard let temporary = made.1, !lockFile(made.0.raw) else { break }
+            try? removeFile(at: directory.raw, temporary)
+            made = try create(name, in: directory)
+        }
+        _ = lockFile(made.0.raw)
+        return (made.0, .named(directory: directory, name: name, temporary: made.1))
+    }
+
+    /// Files with temporary names of this output whose writers are gone.
+    private static func removeLeftovers(of name: RawPath, in directory: SharedFD) {
+        let prefix = temporaryPrefix(name).bytes
+        for entry in (try? readDirectory(directory.raw)) ?? [] where entry.name.bytes.starts(with: prefix) {
+            let rest = entry.name.bytes.dropFirst(prefix.count)
+            guard !rest.isEmpty, rest.allSatisfy({ (0x30...0x39).contains($0) }),
+                let fd = try? LinuxSystem.open(at: directory.raw, entry.name, [.readOnly, .noFollow, .nonBlocking]),
+                (try? status(of: fd.raw))?.kind == .regular, lockFile(fd.raw)
+            else { continue }
+            try? removeFile(at: directory.raw, entry.name)
+        }
+    }
+
+    /// - Returns: the file, and its temporary name if it has one.
+    private static func create(
+        _ name: RawPath,
+        in directory: SharedFD
+    ) throws(SystemError) -> (SharedFD, RawPath?) {
         do throws(SystemError) {
             // O_TMPFILE, without the O_DIRECTORY bit that belongs to it.
             let unnamed: OpenFlags = [.readWrite, .directory, OpenFlags(rawValue: 0o20000000)]
-            let fd = try LinuxSystem.open(at: directory.raw, ".", unnamed, mode: 0o666).shared()
-            return (fd, .named(directory: directory, name: name, temporary: nil))
+            return (try LinuxSystem.open(at: directory.raw, ".", unnamed, mode: 0o666).shared(), nil)
         } catch {
             guard error.errno == EOPNOTSUPP || error.errno == EISDIR || error.errno == ENOENT else { throw error }
         }
         let temporary = temporaryName(name)
-        let fd = try LinuxSystem.open(at: directory.raw, temporary, [.readWrite, .create, .exclusive]).shared()
-        return (fd, .named(directory: directory, name: name, temporary: temporary))
+        return (
+            try LinuxSystem.open(at: directory.raw, temporary, [.readWrite, .create, .exclusive]).shared(), temporary
+        )
+    }
+
+    private static func temporaryPrefix(_ name: RawPath) -> RawPath {
+        RawPath(bytes: Array(".".utf8) + name.bytes.prefix(200) + Array(".galley-".utf8))
     }
 
     private static func temporaryName(_ name: RawPath) -> RawPath {
-        RawPath(bytes: Array(".".utf8) + name.bytes.prefix(200) + Array(".\(UInt64.random(in: 0 ... .max))".utf8))
+        RawPath(bytes: temporaryPrefix(name).bytes + Array("\(UInt64.random(in: 0 ... .max))".utf8))
     }
 
     private static func split(_ file: RawPath) -> (parent: RawPath, name: RawPath) {

@@ -50,6 +50,9 @@ public final class FileLock: Sendable {
     public var inode: UInt64? { try? status(of: fd.raw).inode }
 }
 
+/// Locks an open file for as long as it is open, without waiting; false when somebody else has it, or files cannot be locked.
+public func lockFile(_ fd: CInt) -> Bool { flock(fd, LOCK_EX | LOCK_NB) == 0 }
+
 /// Inodes of the files that somebody has locked with flock, without touching the locks. Processes that this one cannot
 /// see may be missing.
 public func lockedInodes() throws(SystemError) -> Set<UInt64> {

@@ -51,6 +51,25 @@ struct LayoutExporterTests {
         #expect(try kitchen.leftovers() == [])
     }
 
+    @Test("what a killed process left beside an output goes, and nothing else")
+    func leftoversOfOthers() async throws {
+        let kitchen = try TestKitchen()
+        let image = try await kitchen.sample()
+        let kept: Set = [".image.tar.galley-", ".image.tar.galley-7x", ".other.tar.galley-7", "image.tar.galley-7"]
+        let dead: Set = [".image.tar.galley-7", ".image.tar.galley-18446744073709551615"]
+        for name in kept.union(dead).union([".image.tar.galley-8"]) {
+            try replaceFile(kitchen.scratch.file(name), Array("x".utf8))
+        }
+        let living = try open(kitchen.scratch.file(".image.tar.galley-8"), .readWrite)
+        #expect(lockFile(living.raw))
+        for _ in 0..<2 {
+            _ = try await LayoutExporter(kitchen.blobs(), format: .oci)
+                .exportArchive([NamedImage(image, names: names)], to: .file(kitchen.scratch.file("image.tar")))
+        }
+        let left = try kitchen.names()
+        #expect(left == kept.union(["image.tar", ".image.tar.galley-8"]))
+    }
+
     @Test(arguments: [MediaType.Compression.gzip, .zstd])
     func theBytesDependOnNothingElse(_ compression: MediaType.Compression) async throws {
         let kitchen = try TestKitchen()
