@@ -24,7 +24,7 @@ import disk
 import report
 import workloads
 from builders import BASES, Buildah, Galley
-from cost import measure
+from cost import measure, rest
 from daemons import BuildKit, Docker
 from machine import commit, file_system, machine, python_with_matplotlib, run
 from peers import PeerRoot, versions
@@ -86,6 +86,14 @@ def measured(row, builders, runs):
             row.warm(builder)
     floor = row.floor() if row.floor else None
     floor_costs = []
+    daemons = [pid for builder in builders for pid in builder.daemons]
+
+    def quiet():
+        # Whoever is next neither shares the processors with what the one before left to its daemon, nor the disk.
+        if not rest(daemons):
+            say("a daemon works on; the next figures have that in them")
+        disk.settle()
+
     for turn in range(runs):
         if row.edit:
             row.edit(turn)
@@ -95,14 +103,14 @@ def measured(row, builders, runs):
             if row.prepare:
                 row.prepare(builder)
             build = row.build(builder, turn)
-            disk.settle()
+            quiet()
             cost = measure(builder.command(build), builder.daemons)
             found[builder.name].append(dataclasses.asdict(cost))
             produced[builder.name] = row.produced(build) if row.produced else None
             say(f"{row.letter} {builder.name}: {cost.wall:.3f} s, {cost.cpu:.2f} s of processor, {cost.peak:.0f} MiB")
         if floor:
             floor.prepare()
-            disk.settle()
+            quiet()
             floor_costs.append(dataclasses.asdict(measure(floor.command())))
     result = {
         "letter": row.letter,

@@ -95,6 +95,21 @@ class Sampler(threading.Thread):
             pause = max(0.004, 20 * (time.thread_time() - started))
 
 
+def rest(daemons, patience=30.0, look=0.25):
+    """Waits until daemons do nothing any more for what their last clients asked. Returns whether they do."""
+    tree = Tree(daemons)
+    before, ending = tree.cpu(), time.monotonic() + patience
+    while time.monotonic() < ending:
+        time.sleep(look)
+        tree.look()
+        after = tree.cpu()
+        # A daemon that waits wakes up now and then.
+        if after - before <= 0.02:
+            return True
+        before = after
+    return False
+
+
 def measure(command, daemons=()):
     """Runs a command to its end; a failure is the end of the benchmark."""
     words = [str(word) for word in command.words]

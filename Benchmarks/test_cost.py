@@ -5,10 +5,11 @@
 
 import subprocess
 import sys
+import time
 import unittest
 
 import workloads
-from cost import Command, measure
+from cost import Command, measure, rest
 
 # Holds 100 MiB and uses the processor in a grandchild, which says so before it goes on.
 WORK = "x = bytearray(100 << 20); import time; s = time.process_time()\nwhile time.process_time() < s + 0.1: pass"
@@ -35,6 +36,16 @@ class Costs(unittest.TestCase):
             daemon.stdin.close()
         self.assertGreater(cost.peak, 100)
         self.assertGreater(cost.cpu, 0.1)
+
+    def test_rests_when_the_daemon_does(self):
+        busy = "import time; s = time.process_time()\nwhile time.process_time() < s + 1: pass\ntime.sleep(60)"
+        with subprocess.Popen([sys.executable, "-c", busy]) as daemon:
+            started = time.monotonic()
+            self.assertFalse(rest([daemon.pid], patience=0.3, look=0.1))
+            self.assertTrue(rest([daemon.pid], look=0.1))
+            self.assertGreater(time.monotonic() - started, 1)
+            daemon.kill()
+        self.assertTrue(rest([]))
 
     def test_failures_end_the_benchmark(self):
         with self.assertRaisesRegex(SystemExit, "exited with 3\nwhy"):
