@@ -131,6 +131,7 @@ struct FileStep {
         guard items.count == 1, let item = items.first, item.status.kind == .directory, item.filter == nil else {
             return nil
         }
+        guard try LayerPacker.isWorthwhile(item, of: source) else { return nil }
         let (pending, target) = try begin(base)
         let packer = LayerPacker(
             from: source,
@@ -139,7 +140,6 @@ struct FileStep {
             permissions: copy.permissions,
             checkCancellation: cancellation.check
         )
-        guard try packer.isWorthwhile(item) else { return nil }
         do {
             let destination = try target.resolve(try checkedPath(copy.destination))
             let packed = try packer.pack(item, to: destination, pending.makeArchive())

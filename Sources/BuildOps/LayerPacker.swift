@@ -58,11 +58,11 @@ struct LayerPacker {
     }
 
     /// Whether a copy of the directory is large enough.
-    func isWorthwhile(_ item: CopySource) throws -> Bool {
-        var left = Self.leastFiles
+    static func isWorthwhile(_ item: CopySource, of source: any SourceTree) throws -> Bool {
+        var left = leastFiles
         var pending = [item.path]
         while left > 0, let path = pending.popLast() {
-            guard let directory = try? openSource(path) else { return false }
+            guard let directory = try? open(path, of: source) else { return false }
             let entries = try source.entries(path, directory.raw)
             for index in 0..<entries.count {
                 let entry = entries[index]
@@ -77,13 +77,14 @@ struct LayerPacker {
     ///
     /// - Throws: ``NotPackable``.
     func pack(_ item: CopySource, to destination: RawPath, _ archive: consuming OwnedFD) throws -> PackedLayer {
+        try checkStore(archive.raw)
         let below = try target.status(destination)
         try target.ensureDirectory(
             destination,
             owner: ownership.owner,
             permissions: ownership.permissions.forNewDirectory
         )
-        let directory = try openSource(item.path)
+        let directory = try Self.open(item.path, of: source)
         let entries = try source.entries(item.path, directory.raw)
         let newest = try newestTime(entries, directory, item.path)
         if below != nil { try checkRoom(entries, destination) }
@@ -100,7 +101,7 @@ struct LayerPacker {
         return try writer.withLock { try $0.finish() }
     }
 
-    private func openSource(_ path: RawPath) throws -> SharedFD {
+    private static func open(_ path: RawPath, of source: any SourceTree) throws -> SharedFD {
         try openInRoot(source.root, path, [.directory], resolve: [.inRoot, .noSymlinks]).shared()
     }
 
@@ -170,7 +171,7 @@ struct LayerPacker {
                 let below = try openDirectory(entry.name, in: from)
                 let status = try status(of: below.raw)
                 guard source.isUnchanged(child, status) else { throw NotPackable() }
-                let metadata = ownership.metadata(.directory, status, try copiedAttributes(of: below.raw))
+                let metadata = ownership.metadata(.directory, status, try Self.attributes(of: below.raw))
                 try queue.add(place, metadata, status)
                 try walk(child, below, source.entries(child, below.raw), place, queue)
             case .symlink, .fifo:
@@ -186,9 +187,44 @@ struct LayerPacker {
         }
     }
 
+    /// Regular when it was looked at last.
+    static func openFile(_ name: RawPath, in directory: CInt) throws -> OwnedFD {
+        do throws(SystemError) {
+            // It may be a fifo by now, which must not be waited for.
+            return try LinuxSystem.open(at: directory, name, [.readOnly, .noFollow, .nonBlocking])
+        } catch {
+            guard error.isNotFound || [ELOOP, ENXIO, ENODEV].contains(error.errno) else { throw error }
+            throw NotPackable()
+        }
+    }
+
+    /// Those that every store can keep: one that cannot would give another archive once the layer is unpacked.
+    static func attributes(of fd: CInt) throws -> [ExtendedAttribute] {
+        let attributes = try copiedAttributes(of: fd)
+        guard attributes.allSatisfy({ $0.name == "security.capability" }) else { throw NotPackable() }
+        return attributes
+    }
+
+    /// Whether files in the store can have the owner and the times that the archive says.
+    private func checkStore(_ archive: CInt) throws {
+        do throws(SystemError) {
+            let time = FileTime(seconds: 2_000_000_000, nanoseconds: 123_456_789)
+            try setTimes(of: archive, time)
+            guard try status(of: archive).modified == time else {
+                throw SystemError(errno: ERANGE, operation: "utimensat")
+            }
+            guard let owner = ownership.owner else { return }
+            let before = try status(of: archive)
+            try setOwner(of: archive, uid: owner.uid, gid: owner.gid)
+            try setOwner(of: archive, uid: before.uid, gid: before.gid)
+        } catch {
+            throw NotPackable()
+        }
+    }
+
     private func openDirectory(_ name: RawPath, in directory: SharedFD) throws -> SharedFD {
         do throws(SystemError) {
-            return try open(at: directory.raw, name, [.directory, .noFollow]).shared()
+            return try LinuxSystem.open(at: directory.raw, name, [.directory, .noFollow]).shared()
         } catch {
             if error.isNotFound || error.errno == ELOOP { throw NotPackable() }
             throw error

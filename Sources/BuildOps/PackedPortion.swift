@@ -15,7 +15,8 @@ struct PackedPortion: Sendable {
     }
 
     struct LargeFile: Sendable {
-        let input: SharedFD
+        let directory: SharedFD
+        let name: RawPath
         let size: Int64
         let scanned: ScannedFile?
     }
@@ -53,6 +54,8 @@ struct PackedPortion: Sendable {
         _ identity: HardLinks.Identity?,
         _ content: Content?
     ) throws {
+        // Not every file system has other times.
+        guard (0..<(1 << 31)).contains(metadata.mtime.seconds) else { throw LayerPacker.NotPackable() }
         let start = piece.bytes.count
         try piece.begin(path, metadata)
         var large: LargeFile?
@@ -142,12 +145,13 @@ struct PackedWriter {
     private mutating func copy(_ large: PackedPortion.LargeFile) throws {
         if buffer.isEmpty { buffer = [UInt8](repeating: 0, count: 1 << 20) }
         var hasher = large.scanned?.requiredDigest == nil ? nil : Digest.Hasher()
+        let input = try LayerPacker.openFile(large.name, in: large.directory.raw)
         var left = large.size
         while left > 0 {
             try checkCancellation()
             let count = try buffer.withUnsafeMutableBytes { buffer in
                 let part = UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(Int(min(left, Int64(buffer.count)))))
-                return try readBytes(large.input.raw, into: part)
+                return try readBytes(input.raw, into: part)
             }
             guard count > 0 else { throw LayerPacker.NotPackable() }
             try write(buffer[..<count])
@@ -155,8 +159,8 @@ struct PackedWriter {
             left -= Int64(count)
         }
         if let scanned = large.scanned {
-            guard scanned.isUnchanged(try status(of: large.input.raw)) else { throw LayerPacker.NotPackable() }
-            if let bytes = hasher?.finalize(), try contentDigest(bytes, large.input.raw) != scanned.requiredDigest {
+            guard scanned.isUnchanged(try status(of: input.raw)) else { throw LayerPacker.NotPackable() }
+            if let bytes = hasher?.finalize(), try contentDigest(bytes, input.raw) != scanned.requiredDigest {
                 throw LayerPacker.NotPackable()
             }
         }

@@ -102,9 +102,9 @@ final class PackingQueue {
         ) throws {
             try checkCancellation()
             let entry = directory.entries[file.index]
-            let input = try openFile(entry.name, in: directory.from.raw)
+            let input = try LayerPacker.openFile(entry.name, in: directory.from.raw)
             let status = try entry.context?.status ?? LinuxSystem.status(of: input.raw)
-            let attributes = try copiedAttributes(of: input.raw)
+            let attributes = try LayerPacker.attributes(of: input.raw)
             let metadata = ownership.metadata(.file(size: status.size), status, attributes)
             let identity = status.links > 1 ? HardLinks.Identity(status) : nil
             guard status.kind == .regular else { throw LayerPacker.NotPackable() }
@@ -115,7 +115,14 @@ final class PackingQueue {
                     file.path,
                     metadata,
                     identity,
-                    .later(PackedPortion.LargeFile(input: input.shared(), size: status.size, scanned: entry.scanned))
+                    .later(
+                        PackedPortion.LargeFile(
+                            directory: directory.from,
+                            name: entry.name,
+                            size: status.size,
+                            scanned: entry.scanned
+                        )
+                    )
                 )
             }
             // A file without a size may have content all the same, as those of /proc have.
@@ -135,16 +142,6 @@ final class PackingQueue {
                 }
             }
             try portion.add(file.path, metadata, identity, .bytes(content))
-        }
-
-        private func openFile(_ name: RawPath, in directory: CInt) throws -> OwnedFD {
-            do throws(SystemError) {
-                // It may be a fifo by now, which must not be waited for.
-                return try open(at: directory, name, [.readOnly, .noFollow, .nonBlocking])
-            } catch {
-                guard error.isNotFound || [ELOOP, ENXIO, ENODEV].contains(error.errno) else { throw error }
-                throw LayerPacker.NotPackable()
-            }
         }
 
         private func readBytes(_ fd: CInt, _ buffer: UnsafeMutableRawBufferPointer, _ wanted: Int) throws -> Int {

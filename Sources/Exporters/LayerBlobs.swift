@@ -79,7 +79,7 @@ public struct LayerBlobs: Sendable {
 
     /// The layers of the list whose diffIDs nobody knows yet. Blocks.
     func new(_ layers: [SnapshotID]) throws -> [SnapshotID] {
-        try layers.filter { try snapshots.diffID(of: $0) == nil || snapshots.size(of: $0) == nil }
+        try layers.filter { try snapshots.diffID(of: $0) == nil }
     }
 
     /// The known diffID of a layer. Blocks.

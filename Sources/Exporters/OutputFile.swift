@@ -121,13 +121,15 @@ final class OutputFile {
         let directory = try LinuxSystem.open(parent, [.directory]).shared()
         removeLeftovers(of: name, in: directory)
         var made = try create(name, in: directory)
+        // What has no name yet gets one for a moment when it is finished.
+        if made.1 == nil { _ = lockFile(made.0.raw) }
         // The lock tells those that look for leftovers that somebody is at work. One of them may have been faster.
         for _ in 0..<3 {
-            guard let temporary = made.1, !lockFile(made.0.raw) else { break }
+            guard let temporary = made.1 else { break }
+            if lockFile(made.0.raw), try status(of: made.0.raw).links > 0 { break }
             try? removeFile(at: directory.raw, temporary)
             made = try create(name, in: directory)
         }
-        _ = lockFile(made.0.raw)
         return (made.0, .named(directory: directory, name: name, temporary: made.1))
     }
 

@@ -43,6 +43,16 @@ extension OverlaySnapshotter {
     /// Looks at every file's status, and at no content: finds what was removed, and what was written since the layer
     /// was published, except in a store that was copied as a whole.
     public func examine(_ layer: StoredLayer, _ checkCancellation: () throws -> Void) throws -> LayerCondition {
+        let condition = try examineOnce(layer, checkCancellation)
+        if condition == .sound { return .sound }
+        // Somebody may have unpacked it since it was read from the tables.
+        guard let now = try record(layer.id), now.mark != layer.mark else { return condition }
+        return try examineOnce(now, checkCancellation)
+    }
+
+    private func record(_ id: SnapshotID) throws -> StoredLayer? { try records().first { $0.id == id } }
+
+    private func examineOnce(_ layer: StoredLayer, _ checkCancellation: () throws -> Void) throws -> LayerCondition {
         let mark = layer.mark.map(LayerMark.init)
         if case .some(nil) = mark, try form(of: layer.id, nil) != nil {
             return .altered("what is remembered of it is damaged")

@@ -60,7 +60,9 @@ extension OverlaySnapshotter {
     ///
     /// - Parameter diffID: of that layer. One that is known to be another layer's counts as damage, not as an answer.
     public func snapshot(for chain: ChainID, _ diffID: DiffID) throws -> SnapshotID? {
+        // One look may see the tables as they were before somebody unpacked the layer, and the disk as it is afterwards.
         try database.read { try snapshot(for: chain, diffID, $0) }
+            ?? database.read { try snapshot(for: chain, diffID, $0) }
     }
 
     private func snapshot(

@@ -45,26 +45,30 @@ extension OverlaySnapshotter {
     /// How many layers this process made.
     public var madeCount: Int { counted.withLock { $0.made } }
 
-    /// Measures the layers that were not measured before. A layer never changes, so once is enough.
+    /// Measures the layers that were not measured before. A layer never changes but for its form, so once is enough.
     ///
     /// - Parameter limit: no further layer is begun after this moment, but one is measured in any case: whoever calls
     ///   this again and again comes to an end.
     public func measure(until limit: FileTime? = nil, _ cancellation: CancellationFlag = CancellationFlag()) throws {
-        let ids = try database.read { transaction in
-            try transaction.query("SELECT id FROM snapshots WHERE disk IS NULL ORDER BY id").compactMap {
-                $0.integer(0)
+        let rows = try database.read { transaction in
+            try transaction.query("SELECT id, root FROM snapshots WHERE disk IS NULL ORDER BY id").compactMap { row in
+                row.integer(0).map { (id: $0, mark: row.text(1)) }
             }
         }
-        var sizes: [(id: Int64, bytes: Int64)] = []
-        for id in ids {
+        var sizes: [(id: Int64, mark: String?, bytes: Int64)] = []
+        for (id, mark) in rows {
             if let limit, !sizes.isEmpty, FileTime.now > limit { break }
             try cancellation.check()
-            sizes.append((id, try diskUsage(of: snapshotsPath.appending("\(id)"))))
+            sizes.append((id, mark, try diskUsage(of: snapshotsPath.appending("\(id)"))))
         }
         if sizes.isEmpty { return }
         try database.write { transaction in
-            for (id, bytes) in sizes {
-                try transaction.execute("UPDATE snapshots SET disk = ? WHERE id = ?", [.integer(bytes), .integer(id)])
+            for (id, mark, bytes) in sizes {
+                // One that was unpacked meanwhile is measured the next time. Settling changes the mark too.
+                try transaction.execute(
+                    "UPDATE snapshots SET disk = ? WHERE id = ? AND disk IS NULL AND (root IS ?3 OR ?3 LIKE root || ' %')",
+                    [.integer(bytes), .integer(id), SQLValue(mark)]
+                )
             }
         }
     }

@@ -87,8 +87,8 @@ extension OverlaySnapshotter {
             guard case .archive? = try form(of: id, mark) else { return try removeArchive(of: id) }
             let unpacked = try unpack(archive, of: id)
             do {
-                try copyMetadata(of: rootPath(of: id), to: unpacked.pending)
-                try replaceArchive(of: id, unpacked.pending, isSettled: mark?.isSettled ?? true)
+                try copyMetadata(of: id, to: unpacked.pending)
+                try replaceArchive(of: id, unpacked.pending)
             } catch {
                 unpacked.pending.discard()
                 throw error
@@ -105,6 +105,10 @@ extension OverlaySnapshotter {
                 try readPieces(archive.raw) { try write($0) }
             }
         } catch let error as SnapshotError where error.code == .badLayer {
+            // It may be that only this machine cannot have such files, or not now.
+            if try packedDiffID(of: id, {}) == diffID {
+                throw SnapshotError(.badLayer, "layer \(id) of the store: \(error.message)", nextStep: error.nextStep)
+            }
             throw SnapshotError(
                 .missing,
                 "layer \(id) of the store is damaged: \(error.message)",
@@ -113,33 +117,47 @@ extension OverlaySnapshotter {
         }
     }
 
-    private func copyMetadata(of root: RawPath, to pending: PendingSnapshot) throws {
-        let directory = try open(root, [.directory, .noFollow])
+    private func copyMetadata(of id: SnapshotID, to pending: PendingSnapshot) throws {
+        let directory = try unlessGone(id) { () throws(SystemError) in
+            try open(rootPath(of: id), [.directory, .noFollow]).shared()
+        }
         try copyRootMetadata(from: directory.raw, to: pending)
     }
 
-    /// - Parameter isSettled: what is on disk, and was reported as such, is on disk afterwards too.
-    private func replaceArchive(of id: SnapshotID, _ pending: PendingSnapshot, isSettled: Bool) throws {
+    /// All of the directory is on disk before it counts: meanwhile somebody may have reported the layer as done, and the
+    /// archive goes.
+    private func replaceArchive(of id: SnapshotID, _ pending: PendingSnapshot) throws {
         try removeTree(path(of: id))
-        try renameFile(pending.directoryPath, to: workingDirectory, path(of: id))
-        if isSettled {
-            let directory = try open(root.path, [.directory])
-            try syncFileSystem(directory.raw)
+        try unlessGone(id) { () throws(SystemError) in
+            try renameFile(pending.directoryPath, to: workingDirectory, path(of: id))
         }
-        let mark = LayerMark(try status(of: pending.directory.raw), unsettledSince: isSettled ? nil : machineStart)
-        let update: (MetadataDatabase.Transaction) throws -> Void = { transaction in
+        let directory = try open(root.path, [.directory])
+        try syncFileSystem(directory.raw)
+        let mark = LayerMark(try status(of: pending.directory.raw))
+        try database.writeDurably { transaction in
             try transaction.execute(
                 "UPDATE snapshots SET root = ?, disk = NULL WHERE id = ?",
                 [.text(mark.description), .integer(id.rawValue)]
             )
-            guard transaction.changes == 1 else { throw self.goneWhileUsed(id) }
+            guard transaction.changes == 1 else { throw goneWhileUsed(id) }
         }
-        if isSettled { try database.writeDurably(update) } else { try database.write(update) }
     }
 
     private func removeArchive(of id: SnapshotID) throws {
-        try removeTree(rootPath(of: id))
-        try removeFile(at: workingDirectory, archivePath(of: id))
+        do throws(SystemError) {
+            try removeTree(rootPath(of: id))
+            try removeFile(at: workingDirectory, archivePath(of: id))
+        } catch {
+            if !error.isNotFound { throw error }
+        }
+    }
+
+    private func unlessGone<R>(_ id: SnapshotID, _ body: () throws(SystemError) -> R) throws -> R {
+        do throws(SystemError) {
+            return try body()
+        } catch {
+            throw error.isNotFound ? goneWhileUsed(id) : error
+        }
     }
 
     func goneWhileUsed(_ id: SnapshotID) -> SnapshotError {
