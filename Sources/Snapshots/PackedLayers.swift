@@ -84,7 +84,13 @@ extension OverlaySnapshotter {
                 return
             }
             let mark = try mark(of: id)
-            guard case .archive? = try form(of: id, mark) else { return try removeArchive(of: id) }
+            switch try form(of: id, mark) {
+            case .archive?: break
+            case .directory(let status)? where mark?.fits(status) == true: return try removeArchive(of: id)
+            case .directory?, nil:
+                // A directory that never counted does not take the place of an archive that was changed.
+                throw damaged(id, "its archive was changed")
+            }
             let unpacked = try unpack(archive, of: id)
             do {
                 try copyMetadata(of: id, to: unpacked.pending)
@@ -109,12 +115,16 @@ extension OverlaySnapshotter {
             if try packedDiffID(of: id, {}) == diffID {
                 throw SnapshotError(.badLayer, "layer \(id) of the store: \(error.message)", nextStep: error.nextStep)
             }
-            throw SnapshotError(
-                .missing,
-                "layer \(id) of the store is damaged: \(error.message)",
-                nextStep: "run galley doctor --deep, then build again"
-            )
+            throw damaged(id, error.message)
         }
+    }
+
+    private func damaged(_ id: SnapshotID, _ problem: String) -> SnapshotError {
+        SnapshotError(
+            .missing,
+            "layer \(id) of the store is damaged: \(problem)",
+            nextStep: "run galley doctor --deep, then build again"
+        )
     }
 
     private func copyMetadata(of id: SnapshotID, to pending: PendingSnapshot) throws {

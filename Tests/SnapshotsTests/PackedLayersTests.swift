@@ -162,6 +162,21 @@ struct PackedLayersTests {
         #expect(try store.leftovers().isEmpty)
     }
 
+    @Test("a directory of a process that died takes no archive's place")
+    func damageAfterACrash() throws {
+        let store = try TestStore()
+        let id = try publish(try archive(store), store)
+        let place = directory(id, store)
+        try store.scratch.shell("mkdir '\(place)/fs'; touch '\(place)/fs/half'; truncate -s 1000 '\(place)/layer.tar'")
+        #expect {
+            _ = try store.snapshots.layerDirectory(id)
+        } throws: { error in
+            (error as? SnapshotError)?.code == .missing
+        }
+        #expect(try names(id, store) == ["fs", "layer.tar", "root"])
+        #expect(try !OverlaySnapshotter(store.root, store.database).use([id]))
+    }
+
     @Test("what was read of a layer before it was unpacked does no harm")
     func staleKnowledge() throws {
         let store = try TestStore()
