@@ -39,19 +39,21 @@ public struct ContentError: Error, Sendable, CustomStringConvertible {
         )
     }
 
-    static func database(_ description: String, path: String) -> ContentError {
-        if description.contains("SQLite error 13") {
+    static func database(_ error: SQLiteError, path: String) -> ContentError {
+        // SQLITE_FULL
+        if error.code == 13 {
             return ContentError(
                 .diskFull,
                 "the disk that holds \(path) is full",
                 nextStep: "free space there, or run: galley prune"
             )
         }
-        // 5: another process has written for half a minute. 8, 14: the file may not be opened or written.
-        let isAccess = ["5", "8", "14", "23"].contains { description.contains("SQLite error \($0):") }
+        // SQLITE_BUSY: another process has written for half a minute. READONLY, CANTOPEN, AUTH: the file may not be
+        // opened or written.
+        let isAccess = [5, 8, 14, 23].contains(error.code)
         return ContentError(
             .database,
-            "\(path): \(description)",
+            "\(path): \(error)",
             nextStep: isAccess ? nil : "run galley doctor, which repairs the store and says what was lost"
         )
     }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-import Foundation
-import GRDB
 public import LinuxSystem
 
 /// A look at a database file that may be damaged. Nothing is repaired and no table is made. Calls block.
@@ -10,67 +8,56 @@ public struct DatabaseExamination {
     /// What is wrong with the file, in SQLite's words; empty when it is sound.
     public let faults: [String]
     private let path: String
-    private let queue: DatabaseQueue?
+    private let connection: SQLiteConnection?
 
     /// - Parameter schemas: tables that must be there when the file says that it has them.
     /// - Throws: `ContentError` when the file cannot be opened at all (permissions), or is a newer Galley's.
     public init(path: String, schemas: [DatabaseSchema]) throws {
         self.path = path
-        var configuration = Configuration()
-        configuration.busyMode = .timeout(30)
-        var opened: DatabaseQueue?
+        var opened: SQLiteConnection?
         var found: [String]
         do {
-            let queue = try DatabaseQueue(path: path, configuration: configuration)
-            opened = queue
-            found = try queue.writeWithoutTransaction { try Self.faults(of: $0, schemas) }
-        } catch let error as DatabaseError {
-            guard [.SQLITE_NOTADB, .SQLITE_CORRUPT, .SQLITE_IOERR, .SQLITE_ERROR].contains(error.resultCode) else {
-                throw ContentError.database(error.description, path: path)
-            }
-            found = [error.message ?? error.description]
+            let connection = try SQLiteConnection(path: path)
+            opened = connection
+            found = try connection.use { try Self.faults(of: $0, schemas) }
+        } catch let error as SQLiteError {
+            // SQLITE_ERROR, IOERR, CORRUPT, NOTADB
+            guard [1, 10, 11, 26].contains(error.code) else { throw ContentError.database(error, path: path) }
+            found = [error.message]
         }
-        queue = opened
+        connection = opened
         faults = found
     }
 
-    private static func faults(of database: Database, _ schemas: [DatabaseSchema]) throws -> [String] {
-        var found = try String.fetchAll(database, sql: "PRAGMA integrity_check(20)").filter { $0 != "ok" }
-        if try Row.fetchOne(database, sql: "PRAGMA foreign_key_check") != nil {
+    private static func faults(of session: SQLiteSession, _ schemas: [DatabaseSchema]) throws -> [String] {
+        var found = try session.rows("PRAGMA integrity_check(20)").compactMap { $0.text(0) }.filter { $0 != "ok" }
+        if try !session.rows("PRAGMA foreign_key_check").isEmpty {
             found.append("rows refer to rows that are gone")
         }
         if !found.isEmpty { return found }
-        let versions = try versions(in: database)
+        let versions = try MetadataDatabase.versions(session)
         for schema in schemas {
             let version = versions[schema.name] ?? 0
             if version > schema.steps.count { throw ContentError.newer(schema, version) }
-            let sample = try DatabaseQueue()
-            let expected = try sample.write { sample in
-                for step in schema.steps[..<version] { try sample.execute(sql: step) }
+            let expected = try SQLiteConnection(path: "").use { sample in
+                for step in schema.steps[..<version] { try sample.execute(script: step) }
                 return try names(in: sample)
             }
-            for name in expected.subtracting(try names(in: database)).sorted() { found.append("\(name) is gone") }
+            for name in expected.subtracting(try names(in: session)).sorted() { found.append("\(name) is gone") }
         }
         return found
     }
 
-    private static func versions(in database: Database) throws -> [String: Int] {
-        guard try database.tableExists("schema_versions") else { return [:] }
-        let rows = try Row.fetchAll(database, sql: "SELECT name, version FROM schema_versions")
-        return Dictionary(rows.map { ($0[0] as String, $0[1] as Int) }, uniquingKeysWith: max)
-    }
-
     /// Of all tables and indexes with their columns.
-    private static func names(in database: Database) throws -> Set<String> {
+    private static func names(in session: SQLiteSession) throws -> Set<String> {
         var names: Set<String> = []
-        for row in try Row.fetchAll(
-            database,
-            sql: "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
-        ) {
-            let (type, name) = (row[0] as String, row[1] as String)
+        for row in try session.rows("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'") {
+            guard let type = row.text(0), let name = row.text(1) else { continue }
             names.insert("the \(type) \(name)")
             guard type == "table" else { continue }
-            for column in try database.columns(in: name) { names.insert("the column \(name).\(column.name)") }
+            for column in try session.rows("SELECT name FROM pragma_table_info(?)", [.text(name)]) {
+                names.insert("the column \(name).\(column.text(0) ?? "")")
+            }
         }
         return names
     }
@@ -109,28 +96,30 @@ public struct DatabaseExamination {
 
     /// The rows of a table that can still be read, whatever lies between them.
     public func rows(of table: String, _ columns: [String]) -> [SQLRow] {
-        guard let queue else { return [] }
+        guard let connection else { return [] }
         var found: [SQLRow] = []
         var seen: Set<[SQLValue]> = []
         // From both ends up to what is damaged: a table is damaged in one place far more often than in two.
         for direction in ["ASC", "DESC"] {
-            try? queue.writeWithoutTransaction { database in
+            try? connection.use { session in
                 // The key of a table with numbered rows is an index of its own, which may be damaged where the rows are
                 // not.
-                let isNumbered = (try? database.makeStatement(sql: "SELECT rowid FROM \(table)")) != nil
-                let key = isNumbered ? ["rowid"] : try database.primaryKey(table).columns
+                let isNumbered = (try? session.rows("SELECT rowid FROM \(table) LIMIT 0")) != nil
+                let key = try isNumbered ? ["rowid"] : Self.key(of: table, session)
                 let order = key.map { "\($0) \(direction)" }.joined(separator: ",")
-                let cursor = try Row.fetchCursor(
-                    database,
-                    sql: "SELECT \(columns.joined(separator: ",")) FROM \(table) NOT INDEXED ORDER BY \(order)"
-                )
-                while let row = try cursor.next() {
-                    let values = Array(row.databaseValues.map(SQLValue.init))
-                    if seen.insert(values).inserted { found.append(SQLRow(values: values)) }
+                let list = columns.joined(separator: ",")
+                try session.run("SELECT \(list) FROM \(table) NOT INDEXED ORDER BY \(order)") { row in
+                    if seen.insert(row.values).inserted { found.append(row) }
                 }
             }
         }
         return found
+    }
+
+    /// The columns of the primary key, in its order.
+    private static func key(of table: String, _ session: SQLiteSession) throws -> [String] {
+        let sql = "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk"
+        return try session.rows(sql, [.text(table)]).compactMap { $0.text(0) }
     }
 }
 

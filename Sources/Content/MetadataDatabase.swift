@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
-import CSQLite
-import Foundation
-import GRDB
 import LinuxSystem
 import Synchronization
 
@@ -48,7 +45,8 @@ public struct DatabaseSchema: Sendable {
 ///
 /// Calls block for the disk or for another process's transaction (30 s at most, then an error).
 public final class MetadataDatabase: Sendable {
-    private let queue: DatabaseQueue
+    private let connection: SQLiteConnection
+    private let path: String
     /// Something was written that has to be on disk before it is reported.
     private let owesSync = Mutex(false)
 
@@ -57,49 +55,39 @@ public final class MetadataDatabase: Sendable {
 
     /// Opens or makes the file and brings every schema to its newest version.
     public init(path: String, schemas: [DatabaseSchema]) throws {
-        var configuration = Configuration()
-        configuration.busyMode = .timeout(30)
-        configuration.prepareDatabase { database in
-            try database.execute(sql: "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")
-            // The last one out would otherwise empty the log into the file, which waits for the disk four times.
-            _ = galley_sqlite_keep_log_on_close(database.sqliteConnection)
-        }
+        self.path = path
         do {
-            queue = try DatabaseQueue(path: path, configuration: configuration)
-            try migrate(schemas)
-        } catch let error as DatabaseError {
-            throw ContentError.database(error.description, path: path)
+            connection = try SQLiteConnection(path: path)
+            try connection.use { session in
+                session.keepLogOnClose()
+                try session.execute(
+                    script: "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON"
+                )
+                try Self.migrate(session, schemas)
+            }
+        } catch let error as SQLiteError {
+            throw ContentError.database(error, path: path)
         }
     }
 
     /// Leaves a log that is soon read. Call it last; without it nothing is lost.
     public func close() {
-        let log = RawPath(queue.path + "-wal")
+        let log = RawPath(path + "-wal")
         guard let size = try? statusIfPresent(at: workingDirectory, log)?.size, size > Self.logLimit else { return }
         // Where others are at it, one of them will come to it.
-        try? queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA busy_timeout=0") }
+        try? connection.use { try $0.execute(script: "PRAGMA busy_timeout=0") }
         try? emptyLog()
     }
 
     /// Brings everything into the file itself, unless others are reading.
     public func emptyLog() throws {
-        try translating {
-            try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
-        }
+        try translating { try $0.execute(script: "PRAGMA wal_checkpoint(TRUNCATE)") }
     }
 
     /// Runs `body` in a transaction that may write; it is undone when `body` throws.
     public func write<R>(_ body: (Transaction) throws -> R) throws -> R {
-        try translating {
-            try queue.writeWithoutTransaction { database in
-                var result: R?
-                try database.inTransaction(.immediate) {
-                    result = try body(Transaction(database: database))
-                    return .commit
-                }
-                guard let result else { preconditionFailure("a committed transaction has a result") }
-                return result
-            }
+        try translating { session in
+            try session.transaction(.immediate) { try body(Transaction(session: session)) }
         }
     }
 
@@ -125,7 +113,7 @@ public final class MetadataDatabase: Sendable {
             guard owes else { return }
             // All that was committed is in the log, or went from there to a file that was synced first.
             do throws(SystemError) {
-                let file = try open(RawPath(queue.path + "-wal"), .readOnly)
+                let file = try open(RawPath(path + "-wal"), .readOnly)
                 try syncFile(file.raw)
             } catch {
                 guard error.isNotFound else { throw error }
@@ -136,16 +124,8 @@ public final class MetadataDatabase: Sendable {
 
     /// Runs `body` on one consistent state of the tables.
     public func read<R>(_ body: (Transaction) throws -> R) throws -> R {
-        try translating {
-            try queue.writeWithoutTransaction { database in
-                var result: R?
-                try database.inTransaction(.deferred) {
-                    result = try body(Transaction(database: database))
-                    return .commit
-                }
-                guard let result else { preconditionFailure("a committed transaction has a result") }
-                return result
-            }
+        try translating { session in
+            try session.transaction(.deferred) { try body(Transaction(session: session)) }
         }
     }
 
@@ -159,97 +139,65 @@ public final class MetadataDatabase: Sendable {
 
     /// Gives the bytes that hold nothing back to the disk. Writes of other processes wait meanwhile.
     public func compact() throws {
-        try translating { try queue.writeWithoutTransaction { try $0.execute(sql: "VACUUM") } }
+        try translating { try $0.execute(script: "VACUUM") }
         try emptyLog()
     }
 
     /// Statements inside `read` or `write`. Must not leave the closure.
     public struct Transaction {
-        let database: Database
+        let session: SQLiteSession
 
         /// All rows of a query; statements are prepared once and kept.
         public func query(_ sql: String, _ arguments: [SQLValue] = []) throws -> [SQLRow] {
-            let statement = try database.cachedStatement(sql: sql)
-            let rows = try Row.fetchCursor(statement, arguments: StatementArguments(arguments.map(\.databaseValue)))
-            var result = [SQLRow]()
-            while let row = try rows.next() {
-                result.append(SQLRow(values: row.databaseValues.map(SQLValue.init)))
-            }
-            return result
+            try session.rows(sql, arguments)
         }
 
-        public func execute(_ sql: String, _ arguments: [SQLValue] = []) throws {
-            let statement = try database.cachedStatement(sql: sql)
-            try statement.execute(arguments: StatementArguments(arguments.map(\.databaseValue)))
-        }
+        public func execute(_ sql: String, _ arguments: [SQLValue] = []) throws { try session.run(sql, arguments) }
 
         /// The row id of the last insert.
-        public var lastInsertedID: Int64 { database.lastInsertedRowID }
+        public var lastInsertedID: Int64 { session.lastInsertedID }
 
         /// Rows that the last statement changed.
-        public var changes: Int { database.changesCount }
+        public var changes: Int { session.changes }
     }
 
-    private func migrate(_ schemas: [DatabaseSchema]) throws {
-        let known = try queue.writeWithoutTransaction { database in
-            // Not GRDB's own question, which reads the whole schema.
-            let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_versions'"
-            guard try Int.fetchOne(database, sql: table) != nil else { return [String: Int]() }
-            let rows = try Row.fetchAll(database, sql: "SELECT name, version FROM schema_versions")
-            return Dictionary(rows.map { ($0[0] as String, $0[1] as Int) }, uniquingKeysWith: max)
-        }
+    private static func migrate(_ session: SQLiteSession, _ schemas: [DatabaseSchema]) throws {
+        let known = try versions(session)
         guard schemas.contains(where: { (known[$0.name] ?? 0) != $0.steps.count }) else { return }
-        try queue.writeWithoutTransaction { database in
-            try database.inTransaction(.immediate) {
-                try database.execute(
-                    sql: "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+        try session.transaction(.immediate) {
+            try session.run(
+                "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+            )
+            // Another process may have been faster.
+            let known = try versions(session)
+            for schema in schemas {
+                let version = known[schema.name] ?? 0
+                guard version <= schema.steps.count else { throw ContentError.newer(schema, version) }
+                for step in schema.steps[version...] { try session.execute(script: step) }
+                try session.run(
+                    "INSERT OR REPLACE INTO schema_versions VALUES (?, ?)",
+                    [.text(schema.name), .integer(Int64(schema.steps.count))]
                 )
-                for schema in schemas {
-                    let version =
-                        try Int.fetchOne(
-                            database,
-                            sql: "SELECT version FROM schema_versions WHERE name = ?",
-                            arguments: [schema.name]
-                        )
-                        ?? 0
-                    guard version <= schema.steps.count else { throw ContentError.newer(schema, version) }
-                    for step in schema.steps[version...] { try database.execute(sql: step) }
-                    try database.execute(
-                        sql: "INSERT OR REPLACE INTO schema_versions VALUES (?, ?)",
-                        arguments: [schema.name, schema.steps.count]
-                    )
-                }
-                return .commit
             }
         }
     }
 
-    private func translating<R>(_ body: () throws -> R) throws -> R {
+    /// The version of each schema that the file has.
+    static func versions(_ session: SQLiteSession) throws -> [String: Int] {
+        let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_versions'"
+        guard try !session.rows(table).isEmpty else { return [:] }
+        var versions: [String: Int] = [:]
+        for row in try session.rows("SELECT name, version FROM schema_versions") {
+            if let name = row.text(0), let version = row.integer(1) { versions[name] = Int(version) }
+        }
+        return versions
+    }
+
+    private func translating<R>(_ body: (SQLiteSession) throws -> R) throws -> R {
         do {
-            return try body()
-        } catch let error as DatabaseError {
-            throw ContentError.database(error.description, path: queue.path)
-        }
-    }
-}
-
-extension SQLValue {
-    fileprivate var databaseValue: DatabaseValue {
-        switch self {
-        case .null: .null
-        case .integer(let value): value.databaseValue
-        case .text(let value): value.databaseValue
-        case .blob(let value): Data(value).databaseValue
-        }
-    }
-
-    init(_ value: DatabaseValue) {
-        switch value.storage {
-        case .null: self = .null
-        case .int64(let number): self = .integer(number)
-        case .double(let number): self = .integer(Int64(number))
-        case .string(let text): self = .text(text)
-        case .blob(let data): self = .blob(Array(data))
+            return try connection.use(body)
+        } catch let error as SQLiteError {
+            throw ContentError.database(error, path: path)
         }
     }
 }

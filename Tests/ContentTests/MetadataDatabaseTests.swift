@@ -40,6 +40,85 @@ struct MetadataDatabaseTests {
         #expect(rows[0].integer(4) == nil)
     }
 
+    /// SQLite itself says what it was given: https://sqlite.org/lang_corefunc.html
+    @Test(
+        arguments: [
+            (SQLValue.null, "null", "", nil),
+            (.integer(.min), "integer", "2D39323233333732303336383534373735383038", 20),
+            (.integer(.max), "integer", "39323233333732303336383534373735383037", 19),
+            (.text(""), "text", "", 0),
+            (.text("ö\0/"), "text", "C3B6002F", nil),
+            (.blob([]), "blob", "", 0),
+            (.blob([0, 255, 0x27]), "blob", "00FF27", 3),
+        ] as [(SQLValue, String, String, Int64?)]
+    )
+    func everyValueIsStoredAsItself(value: SQLValue, type: String, hex: String, length: Int64?) throws {
+        let database = try MetadataDatabase(path: path, schemas: [Self.first])
+        try database.write { try $0.execute("INSERT INTO things (c) VALUES (?)", [value]) }
+        let row = try #require(
+            try database.read { try $0.query("SELECT c, typeof(c), hex(c), length(c) FROM things") }.first
+        )
+        #expect(row.values[0] == value)
+        #expect(row.text(1) == type)
+        #expect(row.text(2) == hex)
+        if let length { #expect(row.integer(3) == length) }
+    }
+
+    /// What a damaged file holds in the place of a whole number is no reason to stop.
+    @Test func otherNumbersBecomeTheNearest() throws {
+        let database = try MetadataDatabase(path: path, schemas: [])
+        let row = try #require(try database.read { try $0.query("SELECT 1.9, 1e300, -1e300, 'x' || x'ff'") }.first)
+        #expect(row.values[..<3] == [1, .integer(.max), .integer(.min)])
+        #expect(row.text(3) == "x\u{FFFD}")
+    }
+
+    @Test func anErrorNamesTheStatementAndSpoilsNothing() throws {
+        let database = try MetadataDatabase(path: path, schemas: [Self.first])
+        try database.write { try $0.execute("CREATE UNIQUE INDEX only ON things(a)") }
+        let insert = "INSERT INTO things (a) VALUES (?)"
+        for _ in 0..<2 {
+            let error = #expect(throws: ContentError.self) {
+                try database.write { transaction in
+                    for value in [1, 2, 1] as [SQLValue] { try transaction.execute(insert, [value]) }
+                }
+            }
+            #expect(error?.message.contains("UNIQUE constraint failed: things.a") == true)
+            #expect(error?.message.contains(insert) == true)
+        }
+        // A name that is misspelt is no text.
+        #expect(throws: ContentError.self) { try database.read { try $0.query("SELECT \"b0\" FROM things") } }
+        let changes = try database.write { transaction in
+            try transaction.execute(insert, [3])
+            try transaction.execute("UPDATE things SET b = 'z'")
+            return (transaction.lastInsertedID, transaction.changes)
+        }
+        #expect(changes == (1, 1))
+        #expect(try database.read { try $0.query("SELECT a FROM things") }.map { $0.integer(0) } == [3])
+    }
+
+    @Test func threadsUseAConnectionInTurn() async throws {
+        let database = try MetadataDatabase(path: path, schemas: [Self.first])
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<64 {
+                group.addTask {
+                    try await blocking {
+                        try database.write { transaction in
+                            let count = try transaction.query("SELECT count(*) FROM things")[0].integer(0)
+                            try transaction.execute(
+                                "INSERT INTO things VALUES (?, ?, NULL)",
+                                [SQLValue(count), .text(String(number))]
+                            )
+                        }
+                        _ = try database.read { try $0.query("SELECT b FROM things ORDER BY a") }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        let rows = try database.read { try $0.query("SELECT a FROM things ORDER BY a") }
+        #expect(rows.map { $0.integer(0) } == (0..<64).map { Int64($0) })
+    }
+
     @Test func aNewerStoreIsLeftAlone() throws {
         _ = try MetadataDatabase(path: path, schemas: [Self.second])
         #expect {
