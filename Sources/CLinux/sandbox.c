@@ -6,9 +6,11 @@
 
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include "clone_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -47,6 +49,8 @@ struct mount_attributes {
 enum { early_capacity = 16 };
 
 struct init_state {
+    // As in the sandbox's description, which is not to be read once the arenas are forgotten; empty: none.
+    char pid_file[PATH_MAX];
     pid_t program;        // the program's process, 0 once it ended
     pid_t process;        // what it left behind, 0 when unknown
     int program_status;
@@ -152,12 +156,12 @@ static pid_t read_pid(int file) {
     return pid;
 }
 
-static void program_ended(const struct galley_sandbox *s, struct init_state *state, int status) {
+static void program_ended(struct init_state *state, int status) {
     state->program = 0;
     state->program_status = status;
     state->done = 1;
-    if (!s->pid_file || status != 0) return;
-    int fd = open(s->pid_file, O_RDONLY | O_CLOEXEC);
+    if (!state->pid_file[0] || status != 0) return;
+    int fd = open(state->pid_file, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return;
     state->process = read_pid(fd);
     close(fd);
@@ -170,7 +174,7 @@ static void program_ended(const struct galley_sandbox *s, struct init_state *sta
     }
 }
 
-static void reap(const struct galley_sandbox *s, struct init_state *state) {
+static void reap(struct init_state *state) {
     while (!state->done) {
         int status;
         pid_t pid = waitpid(-1, &status, WNOHANG);
@@ -178,7 +182,7 @@ static void reap(const struct galley_sandbox *s, struct init_state *state) {
         if (pid < 0) state->done = 1;
         if (pid <= 0) return;
         if (pid == state->program) {
-            program_ended(s, state, status);
+            program_ended(state, status);
         } else if (pid == state->process) {
             state->process_status = status;
             state->done = 1;
@@ -200,9 +204,9 @@ static int keep_three(int liveness, int signals, int report) {
     return 0;
 }
 
-static void supervise(const struct galley_sandbox *s, struct init_state *state) {
+static void supervise(struct init_state *state) {
     while (1) {
-        reap(s, state);
+        reap(state);
         if (state->done) return;
         struct pollfd wanted[2] = {{.fd = liveness_fd, .events = POLLIN}, {.fd = signals_fd, .events = POLLIN}};
         if (poll(wanted, 2, -1) < 0) continue;
@@ -231,6 +235,10 @@ static void finish(int fd, enum galley_sandbox_step step, int error, const struc
 static void sandbox_init(const struct galley_sandbox *s, int liveness) {
     struct init_state state;
     memset(&state, 0, sizeof state);
+    if (s->pid_file && strlen(s->pid_file) >= sizeof state.pid_file) {
+        finish(s->report, GALLEY_SANDBOX_FORK, ENAMETOOLONG, &state);
+    }
+    if (s->pid_file) strcpy(state.pid_file, s->pid_file);
     // Blocked signals are kept for the descriptor below, also those that an init would never get.
     sigset_t all;
     sigfillset(&all);
@@ -251,7 +259,9 @@ static void sandbox_init(const struct galley_sandbox *s, int liveness) {
     if (state.program < 0) finish(s->report, GALLEY_SANDBOX_FORK, errno, &state);
     if (execute_error) finish(s->report, GALLEY_SANDBOX_EXECUTE, execute_error, &state);
     if (keep_three(liveness, signals, s->report) < 0) finish(s->report, GALLEY_SANDBOX_FORK, errno, &state);
-    supervise(s, &state);
+    // A build runs many steps at once: each clone would hold on to the heap of the moment that it was made.
+    galley_forget_arenas();
+    supervise(&state);
     finish(report_fd, GALLEY_SANDBOX_DONE, 0, &state);
 }
 

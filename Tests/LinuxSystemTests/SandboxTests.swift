@@ -101,6 +101,38 @@ import Testing
         #expect(end == .ended(program: .exited(0), process: .exited(7)))
     }
 
+    /// What waits for the program is a clone of this process, which may be large and have many at once.
+    @Test func keepsNothingOfTheCallersHeap() async throws {
+        let directory = try TemporaryDirectory()
+        let blocks = (0..<80_000).map { [UInt8](repeating: 1, count: 1000 + $0 % 7) }
+        var spec = try spec("trap 'echo got' USR1; echo ready; while :; do sleep 0.01; done", file(directory))
+        let pipe = try makePipe()
+        spec.standardOutput = pipe.write
+        let sandbox = try await Sandbox.spawn(spec)
+        func next(_ size: Int) async throws {
+            _ = try await blocking { [read = pipe.read] in
+                var line = [UInt8](repeating: 0, count: size)
+                _ = try line.withUnsafeMutableBytes { try readBytes(read.raw, into: $0) }
+            }
+        }
+        try await next(6)
+        // It passes signals on only once it has nothing else to do.
+        sandbox.forward(SIGUSR1)
+        try await next(4)
+        #expect(try anonymousMemory(of: getpid()) > 80 << 20)
+        #expect(try anonymousMemory(of: sandbox.pid) < 16 << 20)
+        sandbox.kill()
+        #expect(try await sandbox.wait() == .killed)
+        #expect(blocks.allSatisfy { $0[0] == 1 })
+    }
+
+    /// In bytes, as proc_pid_smaps(5) says.
+    private func anonymousMemory(of pid: Int32) throws -> Int {
+        let text = String(decoding: try readFile(RawPath("/proc/\(pid)/smaps_rollup"), limit: 1 << 16), as: UTF8.self)
+        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("Anonymous:") })
+        return try #require(Int(line.split(separator: " ")[1])) << 10
+    }
+
     @Test func killedWithAllItHolds() async throws {
         let directory = try TemporaryDirectory()
         let sandbox = try await Sandbox.spawn(
