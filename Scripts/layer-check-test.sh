@@ -29,5 +29,6 @@ planted 'an import upwards' Sources/OCI/Planted.swift 'public import struct Buil
 planted 'an undeclared import' Sources/Content/Planted.swift '@preconcurrency import Archive' \
     'Content does not declare Archive'
 planted 'a library outside its module' Sources/Snapshots/Planted.swift 'import CSQLite' 'CSQLite belongs to Content alone'
+planted 'the full Foundation' Sources/OCI/Planted.swift 'import Foundation' 'Foundation is slow to start'
 planted 'an unknown library' Sources/OCI/Planted.swift 'import Planted' 'Planted is not in docs/layers.txt'
 planted 'a module that is only drawn' docs/architecture.md 'L5  Planted' 'there is no module Planted'
