@@ -38,6 +38,10 @@ public struct DatabaseExamination {
         let versions = try MetadataDatabase.versions(session)
         for schema in schemas {
             let version = versions[schema.name] ?? 0
+            guard version >= 0 else {
+                found.append("the version of the \(schema.name) tables is \(version)")
+                continue
+            }
             if version > schema.steps.count { throw ContentError.newer(schema, version) }
             let expected = try SQLiteConnection(path: "").use { sample in
                 for step in schema.steps[..<version] { try sample.execute(script: step) }

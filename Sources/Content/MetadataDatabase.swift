@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the Galley authors
 
+import Glibc
 import LinuxSystem
 import Synchronization
 
@@ -60,9 +61,8 @@ public final class MetadataDatabase: Sendable {
             connection = try SQLiteConnection(path: path)
             try connection.use { session in
                 session.keepLogOnClose()
-                try session.execute(
-                    script: "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON"
-                )
+                try Self.useLog(session)
+                try session.execute(script: "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON")
                 try Self.migrate(session, schemas)
             }
         } catch let error as SQLiteError {
@@ -161,6 +161,19 @@ public final class MetadataDatabase: Sendable {
         public var changes: Int { session.changes }
     }
 
+    /// Of several that open a new file at once, SQLite lets one give it a log and does not make the others wait.
+    private static func useLog(_ session: SQLiteSession) throws(SQLiteError) {
+        let deadline = monotonicNanoseconds() + SQLiteConnection.patience * 1_000_000
+        while true {
+            do {
+                return try session.execute(script: "PRAGMA journal_mode=WAL")
+            } catch {
+                guard error.isBusy, monotonicNanoseconds() < deadline else { throw error }
+                usleep(1000)
+            }
+        }
+    }
+
     private static func migrate(_ session: SQLiteSession, _ schemas: [DatabaseSchema]) throws {
         let known = try versions(session)
         guard schemas.contains(where: { (known[$0.name] ?? 0) != $0.steps.count }) else { return }
@@ -172,6 +185,7 @@ public final class MetadataDatabase: Sendable {
             let known = try versions(session)
             for schema in schemas {
                 let version = known[schema.name] ?? 0
+                guard version >= 0 else { throw ContentError.damagedRow("as the version of its tables") }
                 guard version <= schema.steps.count else { throw ContentError.newer(schema, version) }
                 for step in schema.steps[version...] { try session.execute(script: step) }
                 try session.run(

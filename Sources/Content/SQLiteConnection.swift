@@ -2,6 +2,7 @@
 // Copyright the Galley authors
 
 import CSQLite
+import Glibc
 import LinuxSystem
 
 /// What SQLite says when it cannot do something.
@@ -10,6 +11,9 @@ struct SQLiteError: Error, CustomStringConvertible {
     let code: Int32
     let message: String
     let sql: String?
+
+    /// Another connection has the lock.
+    var isBusy: Bool { code == SQLITE_BUSY }
 
     var description: String {
         let statement = sql.map { " - while executing `\($0)`" } ?? ""
@@ -23,7 +27,10 @@ final class SQLiteConnection: @unchecked Sendable {
     private let session: SQLiteSession
     private let turn = Monitor(())
 
-    /// Opens the file, or makes it. Others that write are waited for, 30 s at most.
+    /// How long others that write are waited for, in milliseconds.
+    static let patience: Int64 = 30_000
+
+    /// Opens the file, or makes it.
     ///
     /// - Parameter path: empty for a database of its own in memory.
     init(path: String) throws(SQLiteError) {
@@ -40,6 +47,7 @@ final class SQLiteConnection: @unchecked Sendable {
 final class SQLiteSession {
     private let handle: OpaquePointer
     private var statements: [String: SQLiteStatement] = [:]
+    private var isInTransaction = false
 
     fileprivate init(path: String) throws(SQLiteError) {
         var opened: OpaquePointer?
@@ -51,7 +59,7 @@ final class SQLiteSession {
             throw error
         }
         handle = opened
-        sqlite3_busy_timeout(opened, 30_000)
+        sqlite3_busy_timeout(opened, CInt(SQLiteConnection.patience))
         galley_sqlite_refuse_quoted_text(opened)
     }
 
@@ -66,6 +74,7 @@ final class SQLiteSession {
 
     /// Runs any number of statements without arguments; rows are passed over.
     func execute(script: String) throws(SQLiteError) {
+        try checkTransaction(script)
         let code = sqlite3_exec(handle, script, nil, nil, nil)
         if code != SQLITE_OK { throw error(code, script) }
     }
@@ -74,13 +83,14 @@ final class SQLiteSession {
     ///
     /// - Parameter each: gets the rows; those before an error too.
     func run(_ sql: String, _ arguments: [SQLValue] = [], each: (SQLRow) -> Void = { _ in }) throws(SQLiteError) {
+        try checkTransaction(sql)
         let statement = try statement(sql)
+        precondition(statement.parameterCount == arguments.count, "one argument for each ? of \(sql)")
         defer { statement.reset() }
         for (index, argument) in arguments.enumerated() {
             let code = statement.bind(argument, at: CInt(index) + 1)
             if code != SQLITE_OK { throw error(code, sql) }
         }
-        precondition(statement.parameterCount == arguments.count, "one argument for each ? of \(sql)")
         while true {
             let code = statement.step()
             if code == SQLITE_DONE { return }
@@ -102,29 +112,42 @@ final class SQLiteSession {
     /// Runs `body` in a transaction; it is undone when `body` throws.
     func transaction<R>(_ kind: TransactionKind, _ body: () throws -> R) throws -> R {
         try run(kind == .immediate ? "BEGIN IMMEDIATE" : "BEGIN DEFERRED")
+        isInTransaction = true
+        defer { isInTransaction = false }
         do {
             let result = try body()
             try run("COMMIT")
             return result
         } catch {
-            // A full disk and the like have undone it already.
-            if sqlite3_get_autocommit(handle) == 0 { try? run("ROLLBACK") }
+            if !wasUndone { try? run("ROLLBACK") }
             throw error
         }
+    }
+
+    /// A full disk and the like undo a transaction at once.
+    private var wasUndone: Bool { isInTransaction && sqlite3_get_autocommit(handle) != 0 }
+
+    /// What follows in a transaction that was undone would be done for itself.
+    private func checkTransaction(_ sql: String) throws(SQLiteError) {
+        if wasUndone { throw SQLiteError(code: SQLITE_ABORT, message: "the transaction was undone", sql: sql) }
     }
 
     /// The row id of the last insert.
     var lastInsertedID: Int64 { sqlite3_last_insert_rowid(handle) }
 
     /// Rows that the last statement changed.
-    var changes: Int { Int(sqlite3_changes64(handle)) }
+    var changes: Int { Int(sqlite3_changes(handle)) }
 
     private func statement(_ sql: String) throws(SQLiteError) -> SQLiteStatement {
         if let known = statements[sql] { return known }
         var prepared: OpaquePointer?
-        let code = sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &prepared, nil)
+        let (code, isWhole) = sql.withCString { text in
+            var rest: UnsafePointer<CChar>?
+            let code = sqlite3_prepare_v3(handle, text, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &prepared, &rest)
+            return (code, rest.map { strspn($0, " \n") == strlen($0) } ?? true)
+        }
         guard code == SQLITE_OK else { throw error(code, sql) }
-        guard let prepared else { preconditionFailure("no statement in \(sql)") }
+        guard let prepared, isWhole else { preconditionFailure("one statement, not \(sql)") }
         let statement = SQLiteStatement(handle: prepared)
         statements[sql] = statement
         return statement

@@ -16,7 +16,11 @@ public final class Monitor<State: Sendable>: @unchecked Sendable {
 
     public init(_ state: State) {
         self.state = state
-        pthread_mutex_init(mutex, nil)
+        var kind = pthread_mutexattr_t()
+        pthread_mutexattr_init(&kind)
+        pthread_mutexattr_settype(&kind, CInt(PTHREAD_MUTEX_ERRORCHECK))
+        pthread_mutex_init(mutex, &kind)
+        pthread_mutexattr_destroy(&kind)
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
         // Timeouts must not follow a wall clock that is set.
@@ -32,12 +36,17 @@ public final class Monitor<State: Sendable>: @unchecked Sendable {
         mutex.deallocate()
     }
 
+    private func lock() {
+        let code = pthread_mutex_lock(mutex)
+        precondition(code == 0, "a thread enters a monitor that it is in")
+    }
+
     /// Which of the waiting threads look at the state again.
     public enum Waking: Sendable { case none, one, all }
 
     /// Runs `body` alone, then wakes those that wait.
     public func withLock<R>(waking: Waking = .all, _ body: (inout State) throws -> R) rethrows -> R {
-        pthread_mutex_lock(mutex)
+        lock()
         defer {
             wake(waking)
             pthread_mutex_unlock(mutex)
@@ -56,7 +65,7 @@ public final class Monitor<State: Sendable>: @unchecked Sendable {
 
     /// Blocks this thread until `body` returns a value, then wakes those that wait.
     public func wait<R>(waking: Waking = .all, _ body: (inout State) throws -> R?) rethrows -> R {
-        pthread_mutex_lock(mutex)
+        lock()
         defer {
             wake(waking)
             pthread_mutex_unlock(mutex)
@@ -70,7 +79,7 @@ public final class Monitor<State: Sendable>: @unchecked Sendable {
     /// Blocks this thread until `deadline` gives a time that has come, in nanoseconds of the monotonic clock; nil is
     /// never. It is asked again whenever this thread is woken. Wakes nobody.
     public func wait(until deadline: (State) -> Int64?) {
-        pthread_mutex_lock(mutex)
+        lock()
         defer { pthread_mutex_unlock(mutex) }
         while true {
             guard let time = deadline(state) else {

@@ -96,6 +96,65 @@ struct MetadataDatabaseTests {
         #expect(try database.read { try $0.query("SELECT a FROM things") }.map { $0.integer(0) } == [3])
     }
 
+    /// SQLite undoes a transaction by itself when the disk is full or fails: what is caught must not hide that.
+    @Test func nothingFollowsATransactionThatWasUndone() throws {
+        let database = try MetadataDatabase(path: path, schemas: [Self.first])
+        var refused = 0
+        let error = #expect(throws: ContentError.self) {
+            try database.write { transaction in
+                try transaction.execute("INSERT INTO things (a) VALUES (1)")
+                try transaction.execute("ROLLBACK")
+                do { try transaction.execute("INSERT INTO things (a) VALUES (2)") } catch { refused += 1 }
+                do { _ = try transaction.query("SELECT * FROM things") } catch { refused += 1 }
+            }
+        }
+        #expect(refused == 2)
+        #expect(error?.message.contains("the transaction was undone") == true)
+        try database.write { try $0.execute("INSERT INTO things (a) VALUES (3)") }
+        #expect(try database.read { try $0.query("SELECT a FROM things") }.map { $0.integer(0) } == [3])
+    }
+
+    @Test func manyOpenANewFileAtOnce() async throws {
+        for round in 0..<30 {
+            let path = scratch.file("new\(round).db").description
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<8 {
+                    group.addTask {
+                        try await blocking { _ = try MetadataDatabase(path: path, schemas: [Self.second]) }
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    @Test func aVersionThatCannotBeIsDamage() throws {
+        do {
+            let database = try MetadataDatabase(path: path, schemas: [Self.first])
+            try database.write { try $0.execute("UPDATE schema_versions SET version = -2") }
+        }
+        #expect(throws: ContentError.self) { try MetadataDatabase(path: path, schemas: [Self.first]) }
+        let examination = try DatabaseExamination(path: path, schemas: [Self.first])
+        #expect(examination.faults == ["the version of the things tables is -2"])
+    }
+
+    @Test func aStatementIsOneAndGetsItsArguments() async {
+        for (sql, count) in [("SELECT 1; SELECT 2", 0), ("SELECT ?", 0), ("SELECT ?", 2)] {
+            await #expect(processExitsWith: .failure) { [sql = sql as String, count = count as Int] in
+                let values = [SQLValue](repeating: 1, count: count)
+                let database = try MetadataDatabase(path: "", schemas: [])
+                _ = try? database.read { try $0.query(sql, values) }
+            }
+        }
+    }
+
+    @Test func aConnectionIsNotEnteredTwice() async {
+        await #expect(processExitsWith: .failure) {
+            let database = try MetadataDatabase(path: "", schemas: [])
+            _ = try? database.read { _ in try database.read { try $0.query("SELECT 1") } }
+        }
+    }
+
     @Test func threadsUseAConnectionInTurn() async throws {
         let database = try MetadataDatabase(path: path, schemas: [Self.first])
         try await withThrowingTaskGroup(of: Void.self) { group in
