@@ -40,21 +40,17 @@ public struct ContentError: Error, Sendable, CustomStringConvertible {
     }
 
     static func database(_ error: SQLiteError, path: String) -> ContentError {
-        // SQLITE_FULL
-        if error.code == 13 {
+        if error.isDiskFull {
             return ContentError(
                 .diskFull,
                 "the disk that holds \(path) is full",
                 nextStep: "free space there, or run: galley prune"
             )
         }
-        // SQLITE_BUSY: another process has written for half a minute. READONLY, CANTOPEN, AUTH: the file may not be
-        // opened or written.
-        let isAccess = [5, 8, 14, 23].contains(error.code)
         return ContentError(
             .database,
             "\(path): \(error)",
-            nextStep: isAccess ? nil : "run galley doctor, which repairs the store and says what was lost"
+            nextStep: error.isAccess ? nil : "run galley doctor, which repairs the store and says what was lost"
         )
     }
 

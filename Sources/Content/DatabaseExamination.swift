@@ -21,8 +21,7 @@ public struct DatabaseExamination {
             opened = connection
             found = try connection.use { try Self.faults(of: $0, schemas) }
         } catch let error as SQLiteError {
-            // SQLITE_ERROR, IOERR, CORRUPT, NOTADB
-            guard [1, 10, 11, 26].contains(error.code) else { throw ContentError.database(error, path: path) }
+            guard error.isDamage else { throw ContentError.database(error, path: path) }
             found = [error.message]
         }
         connection = opened

@@ -14,6 +14,11 @@ struct SQLiteError: Error, CustomStringConvertible {
 
     /// Another connection has the lock.
     var isBusy: Bool { code == SQLITE_BUSY }
+    var isDiskFull: Bool { code == SQLITE_FULL }
+    /// The file may not be opened or written, or others have written for too long: nothing is wrong with it.
+    var isAccess: Bool { [SQLITE_BUSY, SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_AUTH].contains(code) }
+    /// The file cannot be read, or is not what it should be.
+    var isDamage: Bool { [SQLITE_ERROR, SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOTADB].contains(code) }
 
     var description: String {
         let statement = sql.map { " - while executing `\($0)`" } ?? ""
@@ -107,7 +112,7 @@ final class SQLiteSession {
     }
 
     /// How a transaction begins: `deferred` takes the lock of writers when it first writes, `immediate` at once.
-    enum TransactionKind: String { case deferred, immediate }
+    enum TransactionKind { case deferred, immediate }
 
     /// Runs `body` in a transaction; it is undone when `body` throws.
     func transaction<R>(_ kind: TransactionKind, _ body: () throws -> R) throws -> R {
