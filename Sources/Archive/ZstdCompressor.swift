@@ -11,9 +11,12 @@ public final class ZstdCompressor: StreamFilter {
     public static let defaultLevel: Int32 = 3
 
     private static let jobSize: Int32 = 5 << 20
-    /// zstd's own for its level 3 are 17 and 16. With these a tar of /usr/lib and source code (816 MB) comes out 1.2 %
-    /// smaller, in 5 % more time.
-    private static let (hashLog, chainLog) = (Int32(18), Int32(17))
+    /// What the default level has of its own. zstd's hash and chain are 17 and 16: with these a tar of /usr/lib and source
+    /// code (816 MB) comes out 1.2 % smaller, in 5 % more time. Half as large a job with four times the overlap (1 MiB of
+    /// the job before) makes 600 MB of /usr/lib 0.1 % smaller still, and takes 20 MB less on two cores.
+    private static let defaultTuning = [
+        (ZSTD_c_hashLog, Int32(18)), (ZSTD_c_chainLog, 17), (ZSTD_c_overlapLog, 8), (ZSTD_c_jobSize, 5 << 19),
+    ]
 
     private let sink: ByteSink
     private let context: OpaquePointer
@@ -31,14 +34,12 @@ public final class ZstdCompressor: StreamFilter {
         output = .allocate(byteCount: ZSTD_CStreamOutSize(), alignment: 64)
         _ = ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level)
         _ = ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
-        if level == Self.defaultLevel {
-            _ = ZSTD_CCtx_setParameter(context, ZSTD_c_hashLog, Self.hashLog)
-            _ = ZSTD_CCtx_setParameter(context, ZSTD_c_chainLog, Self.chainLog)
-        }
         let workers = Int32(clamping: max(1, threads ?? WorkerThreads.availableCores))
-        // A library without threads refuses; one thread of its plain code it is then.
-        if ZSTD_isError(ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers, workers)) == 0 {
-            _ = ZSTD_CCtx_setParameter(context, ZSTD_c_jobSize, Self.jobSize)
+        // A library without threads refuses workers, jobs and overlap; one thread of its plain code it is then.
+        _ = ZSTD_CCtx_setParameter(context, ZSTD_c_nbWorkers, workers)
+        _ = ZSTD_CCtx_setParameter(context, ZSTD_c_jobSize, Self.jobSize)
+        for (parameter, value) in level == Self.defaultLevel ? Self.defaultTuning : [] {
+            _ = ZSTD_CCtx_setParameter(context, parameter, value)
         }
     }
 
