@@ -17,7 +17,7 @@ final class BackgroundDigest {
         var result: Digest?
     }
 
-    private static let (pieceSize, mostWaiting) = (512 << 10, 4)
+    private static let (pieceSize, mostWaiting) = (128 << 10, 4)
 
     private let monitor = Monitor(State())
     private let mayHaveThread: Bool

@@ -9,7 +9,7 @@ import OCI
 ///
 /// The order is fixed: a directory, then its names in byte order, each with all that is below it. Of several hard links
 /// the first in that order is the file. Sockets are left out, and with them what belongs to the host and not to the
-/// image: overlayfs's own attributes, SELinux and Smack labels, EVM signatures. Files are read in pieces of 1 MiB
+/// image: overlayfs's own attributes, SELinux and Smack labels, EVM signatures. Files are read in pieces of 256 KiB
 /// through one buffer, holes not at all. The directory must not change meanwhile; a file that shrinks is an error.
 public final class LayerArchiver {
     private struct Identity: Hashable {
@@ -19,7 +19,7 @@ public final class LayerArchiver {
 
     private let root: CInt
     private let sink: any ChangeSink
-    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 4096)
     /// First path of each file that has several.
     private var linked: [Identity: RawPath] = [:]
 

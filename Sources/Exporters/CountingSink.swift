@@ -11,7 +11,8 @@ final class CountingSink: ChangeSink {
     private let progress: TransferProgress?
     private let cancellation: CancellationFlag
     private let skipsRoot: Bool
-    private let zeros: [UInt8]
+    private let fillsHoles: Bool
+    private lazy var zeros = [UInt8](repeating: 0, count: 256 << 10)
     private var inRoot = false
     private(set) var bytes: Int64 = 0
 
@@ -29,7 +30,7 @@ final class CountingSink: ChangeSink {
         self.cancellation = cancellation
         self.progress = progress
         self.skipsRoot = skipsRoot
-        zeros = fillsHoles ? [UInt8](repeating: 0, count: 1 << 20) : []
+        self.fillsHoles = fillsHoles
     }
 
     func begin(_ path: RawPath, _ metadata: EntryMetadata) throws {
@@ -46,7 +47,7 @@ final class CountingSink: ChangeSink {
     }
 
     func writeHole(_ count: Int64) throws {
-        if zeros.isEmpty { return try next.writeHole(count) }
+        guard fillsHoles else { return try next.writeHole(count) }
         var left = count
         while left > 0 {
             try cancellation.check()

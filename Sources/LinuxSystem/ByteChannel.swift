@@ -31,7 +31,7 @@ public final class ByteChannel: Sendable {
     private let capacity: Int
     private let monitor = Monitor(State())
 
-    public init(capacity: Int = 4 << 20) { self.capacity = capacity }
+    public init(capacity: Int = 512 << 10) { self.capacity = capacity }
 
     // MARK: Producing
 

@@ -31,7 +31,7 @@ final class ChunkPipe: Sendable, AsyncSequence {
     private let clock: RegistryClock
     private let state: Mutex<State>
 
-    init(capacity: Int = 1 << 20, clock: RegistryClock) {
+    init(capacity: Int = 512 << 10, clock: RegistryClock) {
         self.capacity = capacity
         self.clock = clock
         state = Mutex(State(since: clock.now()))

@@ -18,7 +18,7 @@ final class LayerRecord: ChangeSink {
     private let epoch: FileTime?
     private let cancellation: CancellationFlag
     private var open: (path: RawPath, hasher: Digest.Hasher)?
-    private let zeros = [UInt8](repeating: 0, count: 1 << 20)
+    private lazy var zeros = [UInt8](repeating: 0, count: 256 << 10)
 
     private init(_ epoch: FileTime?, _ cancellation: CancellationFlag) {
         self.epoch = epoch
