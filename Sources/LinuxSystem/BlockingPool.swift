@@ -39,7 +39,8 @@ public final class BlockingPool: Sendable {
         }
     }
 
-    func submit(_ job: @escaping @Sendable () -> Void) {
+    /// Runs `job` on a thread of its own. Nobody learns when it ends.
+    public func submit(_ job: @escaping @Sendable () -> Void) {
         // One job is for one thread: waking all that are idle would cost more than most jobs.
         let needsThread = monitor.withLock(waking: .one) { state in
             state.queue.append(job)

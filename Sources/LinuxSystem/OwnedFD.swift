@@ -31,11 +31,19 @@ public struct OwnedFD: ~Copyable, Sendable {
 
 /// A descriptor with several owners, closed when the last is gone.
 public final class SharedFD: Sendable {
-    private let owned: OwnedFD
+    public let raw: CInt
+    private let closing: @Sendable (consuming OwnedFD) -> Void
 
-    public init(_ owned: consuming OwnedFD) { self.owned = owned }
+    /// - Parameter closing: gets the descriptor when the last owner is gone.
+    public init(
+        _ owned: consuming OwnedFD,
+        closing: @escaping @Sendable (consuming OwnedFD) -> Void = { _ = consume $0 }
+    ) {
+        raw = owned.release()
+        self.closing = closing
+    }
 
-    public var raw: CInt { owned.raw }
+    deinit { closing(OwnedFD(owning: raw)) }
 }
 
 /// A pipe, both ends close-on-exec.

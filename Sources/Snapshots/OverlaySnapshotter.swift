@@ -59,6 +59,8 @@ public final class OverlaySnapshotter: Snapshotter {
         var made = 0
         /// Layers that this process made or uses and that may not be on disk.
         var unsettled: Set<SnapshotID> = []
+        /// Of layers that this process made in a mounted tree.
+        var unmounting: [SnapshotID: Unmounting] = [:]
     }
 
     /// False makes every mount go through mount(2), as kernels before 6.5 need.
@@ -128,6 +130,7 @@ public final class OverlaySnapshotter: Snapshotter {
         if let stubs { directories.append(try open(stubs, [.directory]).shared()) }
         if directories.isEmpty { directories.append(try emptyDirectory()) }
         try copyRootMetadata(from: layers, to: changes)
+        changes.unmounting.finish()
         // The mark of a former mount of the same changes: "volatile" ones are not mounted twice without asking.
         try removeTree(changes.path.appending("work/work"))
         return MergedTree(
@@ -170,22 +173,27 @@ public final class OverlaySnapshotter: Snapshotter {
     ) throws -> SharedFD {
         var work: SharedFD?
         if let changes { work = try open(changes.path.appending("work"), [.directory]).shared() }
+        // The kernel warns of directories that another mount still changes.
+        for layer in layers { counted.withLock { $0.unmounting[layer] }?.finish() }
+        let unmounting = changes?.unmounting ?? Unmounting()
         do {
             if usesDetachedMounts {
                 var upper: (CInt, CInt)?
                 if let changes, let work { upper = (changes.directory.raw, work.raw) }
                 return try withExtendedLifetime((directories, changes, work)) {
-                    try detachedOverlay(lower: directories.map(\.raw), upper: upper, flavour: flavour).shared()
+                    unmounting.watch(
+                        try detachedOverlay(lower: directories.map(\.raw), upper: upper, flavour: flavour)
+                    )
                 }
             }
         } catch let error as SystemError {
             // Kernels before 6.5 refuse layers given one by one; there mount(2) takes them all in one string.
             guard error.errno == EINVAL || error.errno == ENOSYS else { throw mountError(error, layers.count) }
         }
-        return try mountByName(layers: layers, changes: changes, stubs: stubs)
+        return unmounting.watch(try mountByName(layers: layers, changes: changes, stubs: stubs))
     }
 
-    private func mountByName(layers: [SnapshotID], changes: PendingSnapshot?, stubs: RawPath?) throws -> SharedFD {
+    private func mountByName(layers: [SnapshotID], changes: PendingSnapshot?, stubs: RawPath?) throws -> OwnedFD {
         let target = try root.makeTemporaryDirectory("mount")
         defer { try? removeDirectory(target) }
         var lower = layers.reversed().map { "\($0)/fs" }
@@ -207,7 +215,7 @@ public final class OverlaySnapshotter: Snapshotter {
             throw mountError(error, layers.count)
         }
         defer { try? detachMount(target) }
-        return try cloneMount(target).shared()
+        return try cloneMount(target)
     }
 
     private func mountError(_ error: SystemError, _ count: Int) -> SnapshotError {
@@ -274,6 +282,7 @@ public final class OverlaySnapshotter: Snapshotter {
                 counted.used.insert(id)
                 counted.made += 1
                 counted.unsettled.insert(id)
+                if pending.unmounting.isNeeded { counted.unmounting[id] = pending.unmounting }
             }
             return id
         } catch let error as SystemError where error.isDiskFull {

@@ -70,6 +70,8 @@ public final class PendingSnapshot: Sendable {
     let path: RawPath
     /// The layer's root directory.
     public let directory: SharedFD
+    /// The trees that changed it.
+    let unmounting = Unmounting()
 
     init(path: RawPath, directory: SharedFD) {
         self.path = path
