@@ -6,7 +6,7 @@
 
 #define _GNU_SOURCE
 #include "CLinux.h"
-#include "clone_memory.h"
+#include "supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,24 +44,6 @@ struct clone_arguments {
 
 struct mount_attributes {
     uint64_t set, clear, propagation, user_namespace;
-};
-
-enum { early_capacity = 16 };
-
-struct init_state {
-    // As in the sandbox's description, which is not to be read once the arenas are forgotten; empty: none.
-    char pid_file[PATH_MAX];
-    pid_t program;        // the program's process, 0 once it ended
-    pid_t process;        // what it left behind, 0 when unknown
-    int program_status;
-    int process_status;
-    int done;
-    // Ended before the pid file told which one matters.
-    struct {
-        pid_t pid;
-        int status;
-    } early[early_capacity];
-    size_t early_count;
 };
 
 static void reset_signals(void) {
@@ -147,96 +129,19 @@ static enum galley_sandbox_step prepare_mounts(const struct galley_sandbox *s) {
     return GALLEY_SANDBOX_DONE;
 }
 
-static pid_t read_pid(int file) {
-    char text[16];
-    ssize_t length = read(file, text, sizeof text);
-    pid_t pid = 0;
-    for (ssize_t i = 0; i < length && text[i] >= '0' && text[i] <= '9' && pid < 100000000; i++)
-        pid = pid * 10 + (text[i] - '0');
-    return pid;
-}
-
-static void program_ended(struct init_state *state, int status) {
-    state->program = 0;
-    state->program_status = status;
-    state->done = 1;
-    if (!state->pid_file[0] || status != 0) return;
-    int fd = open(state->pid_file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return;
-    state->process = read_pid(fd);
-    close(fd);
-    if (state->process <= 1) return;
-    state->done = 0;
-    for (size_t i = 0; i < state->early_count; i++) {
-        if (state->early[i].pid != state->process) continue;
-        state->process_status = state->early[i].status;
-        state->done = 1;
-    }
-}
-
-static void reap(struct init_state *state) {
-    while (!state->done) {
-        int status;
-        pid_t pid = waitpid(-1, &status, WNOHANG);
-        if (pid < 0 && errno == EINTR) continue;
-        if (pid < 0) state->done = 1;
-        if (pid <= 0) return;
-        if (pid == state->program) {
-            program_ended(state, status);
-        } else if (pid == state->process) {
-            state->process_status = status;
-            state->done = 1;
-        } else if (state->program) {
-            size_t slot = state->early_count < early_capacity ? state->early_count++ : early_capacity - 1;
-            state->early[slot].pid = pid;
-            state->early[slot].status = status;
-        }
-    }
-}
-
-// Descriptors of init once the program runs; the program's own must reach end of file when the program ends.
-enum { liveness_fd = 0, signals_fd = 1, report_fd = 2 };
-
+// The program's own descriptors must reach end of file when the program ends.
 static int keep_three(int liveness, int signals, int report) {
     int a = fcntl(liveness, F_DUPFD, 10), b = fcntl(signals, F_DUPFD, 10), c = fcntl(report, F_DUPFD, 10);
-    if (dup2(a, liveness_fd) < 0 || dup2(b, signals_fd) < 0 || dup2(c, report_fd) < 0) return -1;
+    if (dup2(a, galley_liveness_fd) < 0 || dup2(b, galley_signals_fd) < 0 || dup2(c, galley_report_fd) < 0) return -1;
     close_from(3);
     return 0;
 }
 
-static void supervise(struct init_state *state) {
-    while (1) {
-        reap(state);
-        if (state->done) return;
-        struct pollfd wanted[2] = {{.fd = liveness_fd, .events = POLLIN}, {.fd = signals_fd, .events = POLLIN}};
-        if (poll(wanted, 2, -1) < 0) continue;
-        // The parent is gone. Its death signal does this too, unless it died before the signal was asked for.
-        if (wanted[0].revents) _exit(125);
-        struct signalfd_siginfo info;
-        if (!wanted[1].revents || read(signals_fd, &info, sizeof info) != sizeof info) continue;
-        if (info.ssi_signo == SIGCHLD) continue;
-        pid_t receiver = state->process ? state->process : state->program;
-        if (receiver) kill(receiver, (int)info.ssi_signo);
-    }
-}
-
-static void finish(int fd, enum galley_sandbox_step step, int error, const struct init_state *state) {
-    struct galley_sandbox_report report = {
-        .failed_step = step,
-        .error_number = error,
-        .program = state->program_status,
-        .process = state->process ? state->process_status : -1,
-    };
-    (void)!write(fd, &report, sizeof report);
-    // What is left of the namespace dies with init.
-    _exit(0);
-}
-
 static void sandbox_init(const struct galley_sandbox *s, int liveness) {
-    struct init_state state;
+    struct galley_supervision state;
     memset(&state, 0, sizeof state);
     if (s->pid_file && strlen(s->pid_file) >= sizeof state.pid_file) {
-        finish(s->report, GALLEY_SANDBOX_FORK, ENAMETOOLONG, &state);
+        galley_report(s->report, GALLEY_SANDBOX_FORK, ENAMETOOLONG, &state);
     }
     if (s->pid_file) strcpy(state.pid_file, s->pid_file);
     // Blocked signals are kept for the descriptor below, also those that an init would never get.
@@ -250,19 +155,16 @@ static void sandbox_init(const struct galley_sandbox *s, int liveness) {
     umask(0);
     enum galley_sandbox_step step = prepare_mounts(s);
     umask(022);
-    if (step != GALLEY_SANDBOX_DONE) finish(s->report, step, errno, &state);
+    if (step != GALLEY_SANDBOX_DONE) galley_report(s->report, step, errno, &state);
     int signals = signalfd(-1, &all, SFD_CLOEXEC);
-    if (signals < 0) finish(s->report, GALLEY_SANDBOX_FORK, errno, &state);
+    if (signals < 0) galley_report(s->report, GALLEY_SANDBOX_FORK, errno, &state);
     volatile int execute_error = 0;
     state.program = vfork();
     if (state.program == 0) execute(s, &execute_error);
-    if (state.program < 0) finish(s->report, GALLEY_SANDBOX_FORK, errno, &state);
-    if (execute_error) finish(s->report, GALLEY_SANDBOX_EXECUTE, execute_error, &state);
-    if (keep_three(liveness, signals, s->report) < 0) finish(s->report, GALLEY_SANDBOX_FORK, errno, &state);
-    // A build runs many steps at once: each clone would hold on to the heap of the moment that it was made.
-    galley_forget_arenas();
-    supervise(&state);
-    finish(report_fd, GALLEY_SANDBOX_DONE, 0, &state);
+    if (state.program < 0) galley_report(s->report, GALLEY_SANDBOX_FORK, errno, &state);
+    if (execute_error) galley_report(s->report, GALLEY_SANDBOX_EXECUTE, execute_error, &state);
+    if (keep_three(liveness, signals, s->report) < 0) galley_report(s->report, GALLEY_SANDBOX_FORK, errno, &state);
+    galley_supervise(&state);
 }
 
 pid_t galley_sandbox_spawn(const struct galley_sandbox *sandbox, int *pidfd) {
