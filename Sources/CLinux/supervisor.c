@@ -96,6 +96,7 @@ static void program_ended(struct galley_supervision *state, int status) {
     call(SYS_close, fd, 0, 0, 0, 0);
     if (state->process <= 1) return;
     state->done = 0;
+    write_report(galley_report_fd, GALLEY_SANDBOX_STARTED, 0, state);
     for (size_t i = 0; i < state->early_count; i++) {
         if (state->early[i].pid != state->process) continue;
         state->process_status = state->early[i].status;

@@ -167,12 +167,25 @@ public final class Sandbox: Sendable {
             _ = fcntl(report.raw, F_SETFL, O_NONBLOCK)
             var result = galley_sandbox_report()
             let size = MemoryLayout<galley_sandbox_report>.size
-            guard read(report.raw, &result, size) == size else { return .killed }
+            repeat {
+                guard read(report.raw, &result, size) == size else { return .killed }
+            } while step(result) == GALLEY_SANDBOX_STARTED
             if let error = failure(result) { throw error }
             return .ended(
                 program: ProcessEnd(waitStatus: result.program),
                 process: result.process < 0 ? nil : ProcessEnd(waitStatus: result.process)
             )
+        }
+    }
+
+    /// Waits until the process of the pid file runs by itself, or the sandbox has ended.
+    public func waitForStart() async {
+        try? await Self.waiters.run { [self] in
+            var wanted = [
+                pollfd(fd: report.raw, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: pidfd.raw, events: Int16(POLLIN), revents: 0),
+            ]
+            while poll(&wanted, 2, -1) < 0, errno == EINTR {}
         }
     }
 
@@ -185,11 +198,15 @@ public final class Sandbox: Sendable {
         _ = galley_pidfd_signal(pidfd.raw, signal)
     }
 
+    private func step(_ report: galley_sandbox_report) -> galley_sandbox_step {
+        galley_sandbox_step(rawValue: UInt32(bitPattern: report.failed_step))
+    }
+
     private func failure(_ report: galley_sandbox_report) -> SystemError? {
         func error(_ operation: String, _ path: String? = nil) -> SystemError {
             SystemError(errno: report.error_number, operation: operation, path: path)
         }
-        return switch galley_sandbox_step(rawValue: UInt32(bitPattern: report.failed_step)) {
+        return switch step(report) {
         case GALLEY_SANDBOX_DONE: nil
         case GALLEY_SANDBOX_PRIVATE_MOUNTS: error("make mounts private")
         case GALLEY_SANDBOX_PROC: error("mount", "/proc")

@@ -155,6 +155,26 @@ import Testing
         #expect(results == Set((0..<20).map { "\($0 * 2)" }))
     }
 
+    /// Only while they start do they wait for each other.
+    @Test(arguments: ContainerTests.runtimes) func moreRunThanStartAtOnce(runtime: OCIRuntime) async throws {
+        let container = try TestContainer()
+        let output = try makePipe()
+        var running: [RunningContainer] = []
+        for _ in 0..<4 * processorCount + 2 {
+            running.append(
+                try await runtime.start(
+                    TestContainer.shell("echo ready; sleep 1000"),
+                    root: .directory(container.rootfs),
+                    io: descriptors(output.write),
+                    scratch: container.scratch()
+                )
+            )
+        }
+        for _ in running { #expect(try await waitForLine(output.read) == "ready") }
+        for container in running { container.kill() }
+        for container in running { #expect(try await container.wait() == .signalled(SIGKILL)) }
+    }
+
     @Test func mountsStayInsideTheSandbox() async throws {
         let container = try TestContainer()
         let before = try readFile("/proc/self/mountinfo")

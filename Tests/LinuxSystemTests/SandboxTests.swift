@@ -101,6 +101,27 @@ import Testing
         #expect(end == .ended(program: .exited(0), process: .exited(7)))
     }
 
+    @Test func hasStartedWhenTheProgramLeavesTheProcessBehind() async throws {
+        let directory = try TemporaryDirectory()
+        let pid = directory.path.appending("pid")
+        var spec = try spec("(exec sleep 1000) & echo $! >'\(pid)'", file(directory))
+        spec.pidFile = pid
+        let sandbox = try await Sandbox.spawn(spec)
+        await sandbox.waitForStart()
+        #expect(try directory.text("pid").isEmpty == false)
+        sandbox.kill()
+        #expect(try await sandbox.wait() == .killed)
+    }
+
+    @Test(arguments: [nil, "none"] as [String?]) func nothingIsWaitedForWhenNothingStarts(_ pid: String?) async throws {
+        let directory = try TemporaryDirectory()
+        var spec = try spec("exit 3", file(directory))
+        spec.pidFile = pid.map { directory.path.appending(RawPath($0)) }
+        let sandbox = try await Sandbox.spawn(spec)
+        await sandbox.waitForStart()
+        #expect(try await sandbox.wait() == .ended(program: .exited(3), process: nil))
+    }
+
     /// What waits for the program is a clone of this process, which may be large and have many at once.
     @Test func keepsNothingOfTheCallersMemory() async throws {
         await #expect(processExitsWith: .success) {

@@ -104,7 +104,7 @@ struct galley_sandbox {
     int standard_input;
     int standard_output;
     int standard_error;
-    int report;                       // gets one galley_sandbox_report
+    int report;                       // gets each galley_sandbox_report
     const char *pid_file;             // the program leaves a process whose number is in here; NULL: it does not
     int rootfs_mount;                 // detached mount to attach at rootfs_target, or -1
     const char *rootfs_source;        // directory to bind at rootfs_target, or NULL
@@ -128,8 +128,9 @@ enum galley_sandbox_step {
     GALLEY_SANDBOX_BIND = 6,
     GALLEY_SANDBOX_FORK = 7,
     GALLEY_SANDBOX_EXECUTE = 8,
+    GALLEY_SANDBOX_STARTED = 9,       // the program has ended and left the process of the pid file
 };
-// Written when the sandbox ends by itself; absent when it was killed.
+// One is written when the sandbox ends by itself, and none when it is killed; before, one that says STARTED.
 struct galley_sandbox_report {
     int32_t failed_step;              // of galley_sandbox_step
     int32_t error_number;
