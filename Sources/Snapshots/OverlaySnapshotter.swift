@@ -59,7 +59,7 @@ public final class OverlaySnapshotter: Snapshotter {
         var made = 0
         /// Layers that this process made or uses and that may not be on disk.
         var unsettled: Set<SnapshotID> = []
-        /// Of layers that this process made in a mounted tree.
+        /// Of layers that this process made in a tree that may still be mounted.
         var unmounting: [SnapshotID: Unmounting] = [:]
     }
 
@@ -282,7 +282,8 @@ public final class OverlaySnapshotter: Snapshotter {
                 counted.used.insert(id)
                 counted.made += 1
                 counted.unsettled.insert(id)
-                if pending.unmounting.isNeeded { counted.unmounting[id] = pending.unmounting }
+                counted.unmounting[id] = pending.unmounting
+                counted.unmounting = counted.unmounting.filter { $0.value.isNeeded }
             }
             return id
         } catch let error as SystemError where error.isDiskFull {
