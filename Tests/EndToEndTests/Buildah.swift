@@ -63,6 +63,12 @@ actor Buildah {
         environment["HOME"] = directory.file("home").description
         // The overlay driver leaves a mount behind.
         let words = ["unshare", "--mount", "--propagation", "private", "buildah"] + options + arguments
-        return try await runProgram("/usr/bin/env", words, environment: environment).get().output
+        var result = try await runProgram("/usr/bin/env", words, environment: environment)
+        // The kernel may still be at the pages of the copy of itself that buildah made, and then refuses to seal it.
+        for _ in 0..<4 where !result.succeeded && result.errors.contains("sealing memfd copy: Device or resource busy")
+        {
+            result = try await runProgram("/usr/bin/env", words, environment: environment)
+        }
+        return try result.get().output
     }
 }

@@ -99,7 +99,7 @@ final class RootlessUser: Sendable {
                 task
                 ?? Task {
                     let files = try ScratchDirectory()
-                    files.removeAtExit()
+                    removeAtExit(files.path)
                     try files.shell(
                         """
                         id \(name) > user 2>&1 || useradd --system --shell /bin/sh \(name)

@@ -19,19 +19,6 @@ public final class ScratchDirectory: Sendable {
 
     deinit { try? removeTree(path) }
 
-    /// For one that a static variable holds, which nobody frees: it goes away when the process exits.
-    public func removeAtExit() {
-        Self.lasting.withLock { paths in
-            if paths.isEmpty { atexit { ScratchDirectory.removeLasting() } }
-            paths.append(path)
-        }
-    }
-
-    private static let lasting = Monitor<[RawPath]>([])
-    private static func removeLasting() {
-        for path in lasting.withLock({ $0 }) { try? removeTree(path) }
-    }
-
     /// A path inside; nothing is made.
     public func file(_ name: String) -> RawPath { path.appending(name) }
 
